@@ -1,0 +1,65 @@
+"""Names: interface names that fit the kernel, MAC addresses that are ours, ids that are safe in every file we write.
+
+A name that passes `is_name` needs no quoting in a shell, an `ip -batch` line, a dnsmasq file, a QEMU option or a path.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import re
+from collections.abc import Iterable
+
+INTERFACE_NAME_MAX = 15  # IFNAMSIZ - 1, linux/if.h
+NAME_MAX = 32  # labs, networks, guests: so that paths of sockets stay under sockaddr_un's 108 bytes
+
+_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?", re.ASCII)
+_MAC = re.compile(r"[0-9a-f]{2}(?::[0-9a-f]{2}){5}", re.ASCII)
+
+
+def is_name(text: str) -> bool:
+    """Whether text is a DNS label (RFC 1123: a-z 0-9 -, not at the ends) of at most NAME_MAX letters."""
+    return len(text) <= NAME_MAX and _NAME.fullmatch(text) is not None
+
+
+def interface_name(stem: str, salt: str) -> str:
+    """A kernel interface name that says where it belongs and is unique on the machine.
+
+    stem: what a reader should recognise (a name, perhaps with a number).  salt: what makes it unique (lab and key).
+    """
+    tail = "-" + hashlib.blake2s(salt.encode(), digest_size=3).hexdigest()[:5]
+    return stem[: INTERFACE_NAME_MAX - len(tail)].rstrip("-.") + tail
+
+
+def fits_interface(name: str) -> bool:
+    """Whether the kernel takes the name as it is (dev_valid_name in net/core/dev.c)."""
+    return 0 < len(name) <= INTERFACE_NAME_MAX and name not in (".", "..", "lo", "all", "default") and "/" not in name
+
+
+def derived_mac(*salt: str) -> str:
+    """The same words give the same MAC: unicast, locally administered (0x52), 40 bits of hash."""
+    digest = hashlib.blake2s("\0".join(salt).encode(), digest_size=5).digest()
+    return ":".join(f"{byte:02x}" for byte in (0x52, *digest))
+
+
+def parse_mac(text: str) -> str:
+    """Any usual spelling to `aa:bb:cc:dd:ee:ff`; ValueError says why it cannot be a NIC's address."""
+    mac = text.strip().lower().replace("-", ":")
+    if not _MAC.fullmatch(mac):
+        raise ValueError(f"{text!r} is not a MAC address: six pairs of hex digits, like 52:54:00:12:34:57")
+    if int(mac[:2], 16) & 1:
+        raise ValueError(f"{mac} is a multicast address: a NIC's first byte must be even (52:... will do)")
+    if mac == "00:00:00:00:00:00":
+        raise ValueError("00:00:00:00:00:00 is no NIC's address")
+    return mac
+
+
+def link_group(lab: str) -> int:
+    """The link group (`ip link ... group N`) of a lab's interfaces: 0x716c ("ql") and 16 bits of the lab's name."""
+    return 0x716C_0000 | int.from_bytes(hashlib.blake2s(lab.encode(), digest_size=2).digest())
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """The known word that was probably meant, or ""."""
+    found = difflib.get_close_matches(word.lower(), list(known), n=1, cutoff=0.6)
+    return found[0] if found else ""
