@@ -1,0 +1,1 @@
+"""What the user wrote: networks, guests, NICs, forwards; read, checked, and completed with addresses."""
