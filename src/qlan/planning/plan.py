@@ -1,0 +1,124 @@
+"""wanted + present -> Plan.  The planner does not know what a bridge is: it compares fields and follows `within`.
+
+A step is data.  `create` has no before, `delete` no after, `change` both; a change of a FIXED field becomes a delete and
+a create.  What lives within something that is deleted goes with it: such a step says so in `implied` and costs nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from qlan.planning.order import order_of
+from qlan.resources.model import Resource
+
+
+class Action(StrEnum):
+    """What a step does."""
+
+    CREATE = "create"
+    CHANGE = "change"
+    DELETE = "delete"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One resource's way from before to after.  implied: the key of the container it disappears with, or ""."""
+
+    action: Action
+    key: str
+    before: Resource | None = None
+    after: Resource | None = None
+    implied: str = ""
+
+    @property
+    def resource(self) -> Resource:
+        """The resource itself: as it will be, or as it was."""
+        resource = self.after if self.after is not None else self.before
+        assert resource is not None
+        return resource
+
+    def changes(self) -> dict[str, tuple[object, object]]:
+        """The fields that differ: name to (before, after)."""
+        if self.before is None or self.after is None:
+            return {}
+        return changed_fields(self.before, self.after)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Steps in the order in which they must be done: first what goes, then what comes."""
+
+    steps: tuple[Step, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.steps)
+
+
+def plan(wanted: Mapping[str, Resource], present: Mapping[str, Resource]) -> Plan:
+    """The steps that make `present` into `wanted`; both by key.  Linear in their size."""
+    gone = {key for key in present if key not in wanted}
+    replaced: set[str] = set()
+    changed: list[Step] = []
+    for key, before in present.items():
+        after = wanted.get(key)
+        if after is None or before == after:
+            continue
+        if type(before) is not type(after) or changed_fields(before, after).keys() & before.FIXED:
+            replaced.add(key)
+        else:
+            changed.append(Step(Action.CHANGE, key, before, after))
+    leaving = _with_contents(gone | replaced, present)
+    deletes = [_delete(key, present, leaving) for key in leaving]
+    creates = [Step(Action.CREATE, key, after=after) for key, after in wanted.items()
+               if key not in present or key in leaving]  # fmt: skip
+    changed = [step for step in changed if step.key not in leaving]
+    deletes.sort(key=lambda step: order_of(step.resource), reverse=True)
+    rest = sorted(creates + changed, key=lambda step: order_of(step.resource))
+    return Plan(tuple(deletes + rest))
+
+
+def changed_fields(before: Resource, after: Resource) -> dict[str, tuple[object, object]]:
+    """The fields in which two resources of one type differ: name to (before, after)."""
+    return {
+        name: (getattr(before, name), getattr(after, name))
+        for name in before.__dataclass_fields__
+        if getattr(before, name) != getattr(after, name)
+    }
+
+
+def closure(keys: set[str], resources: Mapping[str, Resource]) -> set[str]:
+    """The keys and, all the way down, what they need."""
+    found: set[str] = set()
+    waiting = list(keys)
+    while waiting:
+        key = waiting.pop()
+        if key in found or key not in resources:
+            continue
+        found.add(key)
+        waiting.extend(resources[key].needs)
+    return found
+
+
+def _with_contents(keys: set[str], present: Mapping[str, Resource]) -> dict[str, None]:
+    """The keys and everything within them, however deep."""
+    contents: dict[str, list[str]] = {}
+    for key, resource in present.items():
+        if resource.within:
+            contents.setdefault(resource.within, []).append(key)
+    leaving: dict[str, None] = {}
+    waiting = sorted(keys)
+    while waiting:
+        key = waiting.pop()
+        if key in leaving:
+            continue
+        leaving[key] = None
+        waiting.extend(contents.get(key, ()))
+    return leaving
+
+
+def _delete(key: str, present: Mapping[str, Resource], leaving: Mapping[str, None]) -> Step:
+    resource = present[key]
+    implied = resource.within if resource.within in leaving else ""
+    return Step(Action.DELETE, key, before=resource, implied=implied)

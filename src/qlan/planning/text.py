@@ -1,0 +1,55 @@
+"""A plan in words, one line a step: what `qlan plan` shows."""
+
+from __future__ import annotations
+
+from qlan.planning.plan import Action, Plan, Step
+from qlan.resources.model import Resource
+
+_SIGN = {Action.CREATE: "+", Action.CHANGE: "~", Action.DELETE: "-"}
+_IN_KEY = frozenset({"guest", "index", "network", "lab", "name", "nic"})
+
+
+def lines(plan: Plan) -> list[str]:
+    """`+ bridge/lan  mac=…`, `~ tap/web/0  bridge: lan -> back`, `- namespace/realm`; implied steps say with what."""
+    return [line(step) for step in plan.steps]
+
+
+def line(step: Step) -> str:
+    """One step."""
+    head = f"{_SIGN[step.action]} {step.key}"
+    if step.implied:
+        return f"{head}  (goes with {step.implied})"
+    if step.action is Action.CHANGE:
+        words = [f"{name}: {_value(old)} -> {_value(new)}" for name, (old, new) in step.changes().items()]
+    elif step.action is Action.CREATE:
+        words = _fields(step.resource)
+    else:
+        words = []
+    return f"{head}  {', '.join(words)}" if words else head
+
+
+def summary(plan: Plan) -> str:
+    """`3 to create, 1 to change, 2 to delete` or `nothing to do`."""
+    words = {Action.CREATE: "create", Action.CHANGE: "change", Action.DELETE: "delete"}
+    counts = {action: sum(step.action is action for step in plan.steps) for action in words}
+    return ", ".join(f"{count} to {words[action]}" for action, count in counts.items() if count) or "nothing to do"
+
+
+def _fields(resource: Resource) -> list[str]:
+    default = {name: field.default for name, field in resource.__dataclass_fields__.items()}
+    shown = []
+    for name in resource.__dataclass_fields__:
+        value = getattr(resource, name)
+        if name not in _IN_KEY and value != default[name] and value != ():
+            shown.append(f"{name}={_value(value)}")
+    return shown
+
+
+def _value(value: object) -> str:
+    if isinstance(value, tuple):
+        return f"{len(value)} of them" if len(value) > 3 else "[" + ", ".join(_value(item) for item in value) + "]"
+    if hasattr(value, "__dataclass_fields__"):
+        inner = [f"{name} {_value(getattr(value, name))}" for name, field in value.__dataclass_fields__.items()
+                 if getattr(value, name) != field.default and getattr(value, name) != ()]  # fmt: skip
+        return " ".join(inner) or type(value).__name__
+    return "-" if value is None else str(value)

@@ -1,0 +1,86 @@
+"""Resources to JSON and back, driven by the fields of the dataclasses: a new resource needs nothing here.
+
+A dataclass becomes an object with its `type`; addresses and paths become strings; a tuple becomes an array.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from collections.abc import Callable
+from functools import cache
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Network
+from pathlib import Path
+from typing import Any
+
+from qlan.resources import model
+from qlan.resources.model import Resource
+
+_TEXT_TYPES: tuple[type, ...] = (IPv4Interface, IPv4Address, IPv4Network, IPv6Network, Path)
+_CLASSES: dict[str, type] = {
+    cls.__name__: cls for cls in (*model.RESOURCE_TYPES, model.Reservation, model.Drive, model.UserBackend,
+                                  model.TapBackend)
+}  # fmt: skip
+
+Decoder = Callable[[Any], Any]
+
+
+def encode(value: Any) -> Any:
+    """A resource (or a part of one) as JSON data."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = {name: encode(getattr(value, name)) for name in value.__dataclass_fields__}
+        return {"type": type(value).__name__, **fields}
+    if isinstance(value, tuple):
+        return [encode(item) for item in value]
+    if isinstance(value, _TEXT_TYPES):
+        return str(value)
+    return value
+
+
+def decode(data: dict[str, Any]) -> Resource:
+    """The resource that `encode` wrote; ValueError (or KeyError, TypeError) if the data is none."""
+    cls = _CLASSES[data["type"]]
+    if cls not in model.RESOURCE_TYPES:
+        raise ValueError(f"{data['type']} is not a resource")
+    return typing.cast(Resource, _dataclass_decoder(cls)(data))
+
+
+@cache
+def _dataclass_decoder(cls: type) -> Decoder:
+    hints = typing.get_type_hints(cls)
+    decoders = {field.name: _decoder(hints[field.name]) for field in dataclasses.fields(cls)}
+
+    def decode_fields(data: dict[str, Any]) -> Any:
+        return cls(**{name: decoder(data[name]) for name, decoder in decoders.items() if name in data})
+
+    return decode_fields
+
+
+@cache
+def _decoder(hint: Any) -> Decoder:
+    origin = typing.get_origin(hint)
+    if origin is tuple:
+        return _tuple_decoder(typing.get_args(hint))
+    if origin in (types.UnionType, typing.Union):
+        return _union_decoder([arg for arg in typing.get_args(hint) if arg is not types.NoneType])
+    if dataclasses.is_dataclass(hint):
+        return _dataclass_decoder(typing.cast(type, hint))
+    if hint in _TEXT_TYPES:
+        return typing.cast(Decoder, hint)
+    return lambda value: value
+
+
+def _tuple_decoder(args: tuple[Any, ...]) -> Decoder:
+    if len(args) == 2 and args[1] is Ellipsis:
+        item = _decoder(args[0])
+        return lambda values: tuple(item(value) for value in values)
+    items = [_decoder(arg) for arg in args]
+    return lambda values: tuple(decoder(value) for decoder, value in zip(items, values, strict=True))
+
+
+def _union_decoder(members: list[Any]) -> Decoder:
+    if len(members) == 1:
+        one = _decoder(members[0])
+        return lambda value: None if value is None else one(value)
+    return lambda value: None if value is None else _dataclass_decoder(_CLASSES[value["type"]])(value)
