@@ -26,13 +26,14 @@ class UsedPort:
 
 @dataclass(frozen=True, slots=True)
 class QemuFacts:
-    """One qemu-system binary.  models: NIC models by QEMU's own name, with its description."""
+    """One qemu-system binary.  models: NIC models by QEMU's own name, with its description; buses: with its bus."""
 
     binary: str
     version: tuple[int, int, int]
     machines: tuple[str, ...]
     default_machine: str
     models: dict[str, str]
+    buses: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,8 @@ class Facts:
 
     seed: the salt of derived MACs (machine and user).  uid: who asks.  arch: QEMU's name of this machine's processor.
     kvm: "" if /dev/kvm may be tried, else why not.  free_port_floor: the lowest port an ordinary process may bind.
+    qemu: by architecture.  disk_formats: of the image files of the topology, by path.  run_as: the uid that QEMU gets in
+    the host realm (None: the caller's own).
     """
 
     seed: str
@@ -51,3 +54,5 @@ class Facts:
     used_subnets: tuple[UsedSubnet, ...] = ()
     used_ports: tuple[UsedPort, ...] = ()
     qemu: dict[str, QemuFacts] = field(default_factory=dict)
+    disk_formats: dict[str, str] = field(default_factory=dict)
+    run_as: int | None = None

@@ -65,7 +65,9 @@ def _nic(guest: topology.Guest, index: int, nic: topology.Nic, tap: Tap | None, 
     if nic.network and mtu is None:
         mtu = site.topology.network(nic.network).mtu_bytes
     backend = TapBackend(tap.key) if tap else _user_backend(guest, nic.user or topology.UserNetwork())
-    return Nic(guest.name, index, device_name(nic.model), mac, backend, nic.boot, nic.link_up, mtu)
+    model = device_name(nic.model)
+    bus = qemu_facts(guest, site).buses.get(model, "PCI")
+    return Nic(guest.name, index, model, mac, backend, nic.boot, nic.link_up, mtu, bus)
 
 
 def _user_backend(guest: topology.Guest, user: topology.UserNetwork) -> UserBackend:
@@ -95,7 +97,7 @@ def _machine(guest: topology.Guest, site: lan.Site) -> Machine:
         cpus=guest.cpus, memory_bytes=guest.memory_bytes, drives=drives, kernel=guest.kernel, initrd=guest.initrd,
         append=_append(guest, site), display=guest.display,
         seed=_seed(guest, site) if guest.cloud_init else (),
-        qemu_args=guest.qemu_args, run_as=site.run_as,
+        qemu_args=guest.qemu_args, run_as=site.facts.run_as,
     )  # fmt: skip
 
 

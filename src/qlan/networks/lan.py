@@ -21,7 +21,6 @@ class Site:
     picks: Picks
     facts: Facts
     namespace: str
-    run_as: int | None = None
 
     def link_name(self, stem: str, key: str) -> str:
         """The interface name: in a namespace of the lab's own the plain stem, on the machine a unique one."""

@@ -50,6 +50,9 @@ class Bridge:
     mac: str
     namespace: str = HOST
     mtu_bytes: int = 1500
+    up: bool = True
+    stp: bool = False
+    forward_delay_cs: int = 0  # hundredths of a second; the kernel's 15 s hold even with STP off
     multicast_snooping: bool = False  # no querier here: snooping would stop IPv6 ND and mDNS after minutes
     FIXED: ClassVar[frozenset[str]] = frozenset({"network", "name", "namespace"})
 
@@ -101,6 +104,7 @@ class Veth:
     peer_mac: str
     namespace: str = HOST
     mtu_bytes: int = 1500
+    up: bool = True
     FIXED: ClassVar[frozenset[str]] = frozenset({"network", "name", "peer", "peer_namespace", "namespace"})
 
     @property
@@ -127,6 +131,7 @@ class Tap:
     bridge: str
     namespace: str = HOST
     mtu_bytes: int = 1500
+    up: bool = True
     FIXED: ClassVar[frozenset[str]] = frozenset({"guest", "nic", "name", "namespace"})
 
     @property
@@ -278,8 +283,9 @@ class Nic:
     boot: bool = False
     link_up: bool = True
     mtu_bytes: int | None = None
+    bus: str = "PCI"
     FIXED: ClassVar[frozenset[str]] = frozenset(
-        {"guest", "index", "model", "mac", "backend", "boot", "mtu_bytes", "link_up"}
+        {"guest", "index", "model", "mac", "backend", "boot", "mtu_bytes", "link_up", "bus"}
     )
 
     @property

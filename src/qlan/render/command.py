@@ -1,0 +1,104 @@
+"""Commands as data.  The same ones are shown by `qlan plan`, written by `--script` and run by `up` and `down`.
+
+`@KEY@` in a word or a line stands for the process id of the namespace with that key: it is known only when it runs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Ip:
+    """One line for `ip -batch` in a namespace (a Namespace's key, or "" for the machine's own).
+
+    gone_is_fine: a removal of what may already have gone with something else.
+    """
+
+    namespace: str
+    line: str
+    gone_is_fine: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class OpenTap:
+    """Make a TAP that lives as long as its descriptor; a later Start hands it on."""
+
+    namespace: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """Write a file of ours (its folder is made).  uid: who must be able to read it, None: we alone."""
+
+    path: Path
+    text: str
+    uid: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Remove:
+    """Remove a folder of ours with all that is in it."""
+
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Start the process that holds a namespace open; `record` is written by it before it sleeps."""
+
+    key: str
+    argv: tuple[str, ...]
+    record: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Run a program to its end in a namespace; a daemon ends when it is ready."""
+
+    namespace: str
+    argv: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Boot:
+    """Start a QEMU.  It gets listening sockets and TAPs as descriptors from FIRST_FD on, in this order.
+
+    argv: complete; `sockets` are (path) of the unix sockets to make and listen on, taps the interfaces opened before.
+    then: QMP commands to send when it answers (with -S on the command line: the last one is `cont`).
+    """
+
+    guest: str
+    argv: tuple[str, ...]
+    record: Path
+    log: Path
+    sockets: tuple[Path, ...]
+    taps: tuple[tuple[str, str], ...]  # (namespace, name)
+    then: tuple[tuple[str, tuple[tuple[str, object], ...]], ...] = ()
+    run_as: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """End a process that we started.  ask: the QMP socket on which to ask first; mark: a word that its argv must have."""
+
+    record: Path
+    what: str
+    mark: str = ""
+    ask: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reload:
+    """Have a daemon of ours read its files again (SIGHUP)."""
+
+    record: Path
+    what: str
+    mark: str
+
+
+Command = Ip | OpenTap | Write | Remove | Hold | Run | Boot | Stop | Reload
+
+FIRST_FD = 3

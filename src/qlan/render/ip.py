@@ -1,0 +1,115 @@
+"""Links and addresses as lines for `ip -batch` (ip-link(8), ip-address(8)).
+
+A link's mark is its alias `qlan:<lab>:<key>`, set in the line after the one that makes it: `ip link add ... alias` is
+taken and silently ignored.  Every link carries the lab's group, so that all can be removed by one `link del group`.
+"""
+
+from __future__ import annotations
+
+from qlan import names
+from qlan.render.command import Command, Ip, OpenTap
+from qlan.render.scene import Scene
+from qlan.resources.model import Address, Bridge, Tap, Veth
+
+MARK = "qlan"
+
+
+def alias(lab: str, key: str) -> str:
+    """The owner's mark on a link."""
+    return f"{MARK}:{lab}:{key}"
+
+
+def create_bridge(bridge: Bridge, scene: Scene) -> list[Command]:
+    """Made down, set up, marked: two lines."""
+    return [
+        Ip(bridge.namespace, f"link add name {bridge.name} address {bridge.mac} mtu {bridge.mtu_bytes} "
+                             f"group {_group(scene)} type bridge {_bridge_options(bridge)}"),
+        Ip(bridge.namespace, f"link set dev {bridge.name} alias {alias(scene.lab, bridge.key)} up"),
+    ]  # fmt: skip
+
+
+def change_bridge(before: Bridge, after: Bridge, scene: Scene) -> list[Command]:
+    """Whatever differs, in place."""
+    return [
+        Ip(after.namespace, f"link set dev {after.name} address {after.mac} mtu {after.mtu_bytes} "
+                            f"{'up' if after.up else 'down'}"),
+        Ip(after.namespace, f"link set dev {after.name} type bridge {_bridge_options(after)}"),
+    ]  # fmt: skip
+
+
+def delete_bridge(bridge: Bridge, scene: Scene) -> list[Command]:
+    """The kernel frees its ports and its addresses."""
+    return [_delete(bridge.namespace, bridge.name)]
+
+
+def create_veth(veth: Veth, scene: Scene) -> list[Command]:
+    """Both ends; the far one in the other namespace."""
+    return [
+        Ip(veth.namespace, f"link add name {veth.name} mtu {veth.mtu_bytes} group {_group(scene)} type veth "
+                           f"peer name {veth.peer} address {veth.peer_mac} mtu {veth.mtu_bytes} "
+                           f"netns @{veth.peer_namespace}@"),
+        Ip(veth.namespace, f"link set dev {veth.name} master {veth.bridge} alias {alias(scene.lab, veth.key)} up"),
+        Ip(veth.peer_namespace, f"link set dev {veth.peer} up"),
+    ]  # fmt: skip
+
+
+def change_veth(before: Veth, after: Veth, scene: Scene) -> list[Command]:
+    """Enslaved, sized and up again."""
+    return [
+        Ip(after.namespace, f"link set dev {after.name} {_master(after.bridge)} mtu {after.mtu_bytes} up"),
+        Ip(after.peer_namespace, f"link set dev {after.peer} address {after.peer_mac} mtu {after.mtu_bytes} up"),
+    ]
+
+
+def delete_veth(veth: Veth, scene: Scene) -> list[Command]:
+    """One end takes the other along."""
+    return [_delete(veth.namespace, veth.name)]
+
+
+def create_tap(tap: Tap, scene: Scene) -> list[Command]:
+    """Opened by us, then into its bridge, marked and up in one netlink message."""
+    return [
+        OpenTap(tap.namespace, tap.name),
+        Ip(tap.namespace, f"link set dev {tap.name} master {tap.bridge} mtu {tap.mtu_bytes} group {_group(scene)} "
+                          f"alias {alias(scene.lab, tap.key)} up"),
+    ]  # fmt: skip
+
+
+def change_tap(before: Tap, after: Tap, scene: Scene) -> list[Command]:
+    """Another bridge, or back into its own."""
+    state = "up" if after.up else "down"
+    return [Ip(after.namespace, f"link set dev {after.name} {_master(after.bridge)} mtu {after.mtu_bytes} {state}")]
+
+
+def delete_tap(tap: Tap, scene: Scene) -> list[Command]:
+    """It may have gone with its QEMU already."""
+    return [_delete(tap.namespace, tap.name)]
+
+
+def create_address(address: Address, scene: Scene) -> list[Command]:
+    """An address on one of our links."""
+    return [Ip(address.namespace, f"addr add {address.interface} dev {address.link}")]
+
+
+def delete_address(address: Address, scene: Scene) -> list[Command]:
+    """And off again."""
+    return [Ip(address.namespace, f"addr del {address.interface} dev {address.link}", gone_is_fine=True)]
+
+
+def _bridge_options(bridge: Bridge) -> str:
+    return (
+        f"stp_state {int(bridge.stp)} forward_delay {bridge.forward_delay_cs} "
+        f"mcast_snooping {int(bridge.multicast_snooping)}"
+    )
+
+
+def _master(bridge: str) -> str:
+    return f"master {bridge}" if bridge else "nomaster"
+
+
+def _delete(namespace: str, name: str) -> Ip:
+    return Ip(namespace, f"link del dev {name}", gone_is_fine=True)
+
+
+def _group(scene: Scene) -> int:
+    return names.link_group(scene.lab)

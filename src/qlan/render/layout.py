@@ -1,0 +1,67 @@
+"""Where a lab's files are.  Everything in `run` dies with the lab; `state` remembers what was picked.
+
+    run/<lab>/lock lab.json journal namespace/<name> dnsmasq/<network>/... guest/<guest>/...
+    state/<lab>/picks.json
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+SOCKET_PATH_MAX = 107  # sockaddr_un.sun_path, unix(7), less the NUL
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The folders of one user's labs, for one lab."""
+
+    run_root: Path
+    state_root: Path
+    lab: str
+
+    @property
+    def run(self) -> Path:
+        return self.run_root / self.lab
+
+    @property
+    def lock(self) -> Path:
+        """Outside `run`, so that removing the lab does not remove the lock under somebody who waits for it."""
+        return self.run_root / f".{self.lab}.lock"
+
+    @property
+    def record(self) -> Path:
+        return self.run / "lab.json"
+
+    @property
+    def journal(self) -> Path:
+        return self.run / "journal"
+
+    @property
+    def picks(self) -> Path:
+        return self.state_root / self.lab / "picks.json"
+
+    def namespace(self, name: str) -> Path:
+        """The record (/proc/PID/stat at its start) of the process that holds a namespace."""
+        return self.run / "namespace" / name
+
+    def dnsmasq(self, network: str) -> Path:
+        return self.run / "dnsmasq" / network
+
+    def leases(self, network: str) -> Path:
+        return self.dnsmasq(network) / "leases"
+
+    def guest(self, guest: str) -> Path:
+        return self.run / "guest" / guest
+
+    def qmp(self, guest: str) -> Path:
+        return self.guest(guest) / "qmp"
+
+    def serial(self, guest: str) -> Path:
+        return self.guest(guest) / "serial"
+
+    def serial_log(self, guest: str) -> Path:
+        return self.guest(guest) / "serial.log"
+
+    def qemu_log(self, guest: str) -> Path:
+        return self.guest(guest) / "qemu.log"

@@ -1,0 +1,45 @@
+"""A network namespace and the process that keeps it: unshare(1), a shell that writes down who it is, and sleep.
+
+The record is the holder's own /proc/self/stat: its process id (as seen from outside, where that /proc was mounted) and
+its start time, which together name one process for ever.  The shell closes descriptor 3 when the namespace is ready.
+A realm's holder is process 1 of its own process namespace: with it the kernel ends everything in the realm.  It ignores
+SIGCHLD, so that the kernel reaps what is handed to it.
+"""
+
+from __future__ import annotations
+
+from qlan.render.command import Command, Hold, Ip, Remove, Stop
+from qlan.render.scene import Scene
+from qlan.resources.model import HOST, Namespace
+
+_HOLD = 'trap "" CHLD; read -r stat </proc/self/stat; echo "$stat" >"$0" && exec 3>&- && exec sleep infinity'
+# Inside a realm the holder must be left behind by the shell that starts it: what enters a process namespace waits.
+_LEAVE_HOLDER = f"({_HOLD}) >/dev/null 2>&1 &"
+
+
+def create(namespace: Namespace, scene: Scene) -> list[Command]:
+    """The holder, and its loopback up (a server in it talks to itself there)."""
+    record = scene.layout.namespace(namespace.name)
+    if namespace.user:
+        unshare = ("unshare", "--user", "--map-root-user", "--net", "--mount", "--pid", "--fork", "--kill-child")
+        argv = (*unshare, "sh", "-c", _HOLD, str(record))
+    else:
+        argv = (*enter(namespace.parent), "unshare", "--net", "sh", "-c", _LEAVE_HOLDER, str(record))
+    return [Hold(namespace.key, argv, record), Ip(namespace.key, "link set dev lo up")]
+
+
+def delete(namespace: Namespace, scene: Scene) -> list[Command]:
+    """End the holder: the kernel removes what was in the namespace."""
+    record = scene.layout.namespace(namespace.name)
+    return [Stop(record, namespace.key), Remove(record)]
+
+
+def enter(key: str) -> tuple[str, ...]:
+    """The words that run what follows them in a namespace; none for the machine's own.
+
+    Only a rootless lab's namespaces need --user and --pid; `nsenter` leaves out what is the same anyway only when it is
+    not asked for, so the executor drops these two for namespaces of the host realm (see host/namespace.py).
+    """
+    if key == HOST:
+        return ()
+    return ("nsenter", f"--target=@{key}@", "--user", "--net", "--pid", "--preserve-credentials")

@@ -1,0 +1,43 @@
+"""What a renderer may look at beside the resource itself: the lab's files and the resource's neighbours."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from qlan.render.layout import Layout
+from qlan.resources.model import Namespace, Nic, PortForward, Resource
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """A lab while its commands are written.  resources: what will be there when the plan is done, by key."""
+
+    layout: Layout
+    resources: Mapping[str, Resource]
+    _nics: dict[str, list[Nic]] = field(default_factory=dict)
+    _forwards: dict[str, list[PortForward]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for resource in self.resources.values():
+            if isinstance(resource, Nic):
+                self._nics.setdefault(resource.guest, []).append(resource)
+            elif isinstance(resource, PortForward):
+                self._forwards.setdefault(resource.guest, []).append(resource)
+
+    @property
+    def lab(self) -> str:
+        return self.layout.lab
+
+    @property
+    def rootless(self) -> bool:
+        """Whether the lab lives in a user namespace of its own."""
+        return any(isinstance(one, Namespace) and one.user for one in self.resources.values())
+
+    def nics(self, guest: str) -> list[Nic]:
+        """A guest's NICs in their order."""
+        return sorted(self._nics.get(guest, []), key=lambda nic: nic.index)
+
+    def forwards(self, guest: str, nic: int) -> list[PortForward]:
+        """The forwards of one NIC."""
+        return [forward for forward in self._forwards.get(guest, []) if forward.nic == nic]
