@@ -22,7 +22,7 @@ def create(server: Dnsmasq, scene: Scene) -> list[Command]:
     argv = ["dnsmasq", f"--conf-file={folder / 'conf'}"]
     if scene.rootless:
         argv += ["--user=root", "--group="]  # the realm's only user; a change of group is refused there
-    return [*_files(server, scene), Run(server.namespace, (*enter(server.namespace), *argv))]
+    return [*_files(server, scene), Run(server.namespace, (*enter(server.namespace, rootless=scene.rootless), *argv))]
 
 
 def change(before: Dnsmasq, after: Dnsmasq, scene: Scene) -> list[Command]:

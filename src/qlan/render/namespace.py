@@ -24,7 +24,7 @@ def create(namespace: Namespace, scene: Scene) -> list[Command]:
         unshare = ("unshare", "--user", "--map-root-user", "--net", "--mount", "--pid", "--fork", "--kill-child")
         argv = (*unshare, "sh", "-c", _HOLD, str(record))
     else:
-        argv = (*enter(namespace.parent), "unshare", "--net", "sh", "-c", _LEAVE_HOLDER, str(record))
+        argv = (*enter(namespace.parent, rootless=scene.rootless), "unshare", "--net", "sh", "-c", _LEAVE_HOLDER, str(record))
     return [Hold(namespace.key, argv, record), Ip(namespace.key, "link set dev lo up")]
 
 
@@ -34,12 +34,10 @@ def delete(namespace: Namespace, scene: Scene) -> list[Command]:
     return [Stop(record, namespace.key), Remove(record)]
 
 
-def enter(key: str) -> tuple[str, ...]:
-    """The words that run what follows them in a namespace; none for the machine's own.
-
-    Only a rootless lab's namespaces need --user and --pid; `nsenter` leaves out what is the same anyway only when it is
-    not asked for, so the executor drops these two for namespaces of the host realm (see host/namespace.py).
-    """
+def enter(key: str, *, rootless: bool) -> tuple[str, ...]:
+    """The words that run what follows them in a namespace; none for the machine's own."""
     if key == HOST:
         return ()
-    return ("nsenter", f"--target=@{key}@", "--user", "--net", "--pid", "--preserve-credentials")
+    if rootless:
+        return ("nsenter", f"--target=@{key}@", "--user", "--net", "--pid", "--preserve-credentials")
+    return ("nsenter", f"--target=@{key}@", "--net")

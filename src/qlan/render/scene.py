@@ -6,15 +6,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from qlan.render.layout import Layout
-from qlan.resources.model import Namespace, Nic, PortForward, Resource
+from qlan.resources.model import Nic, PortForward, Resource
 
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """A lab while its commands are written.  resources: what will be there when the plan is done, by key."""
+    """A lab while its commands are written.  resources: what will be there when the plan is done, by key.
+    rootless: whether the lab lives in a user namespace of its own.
+    """
 
     layout: Layout
     resources: Mapping[str, Resource]
+    rootless: bool = False
     _nics: dict[str, list[Nic]] = field(default_factory=dict)
     _forwards: dict[str, list[PortForward]] = field(default_factory=dict)
 
@@ -28,11 +31,6 @@ class Scene:
     @property
     def lab(self) -> str:
         return self.layout.lab
-
-    @property
-    def rootless(self) -> bool:
-        """Whether the lab lives in a user namespace of its own."""
-        return any(isinstance(one, Namespace) and one.user for one in self.resources.values())
 
     def nics(self, guest: str) -> list[Nic]:
         """A guest's NICs in their order."""

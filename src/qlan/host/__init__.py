@@ -1,0 +1,1 @@
+"""Resources <-> the real thing: reading the kernel and our processes, and running commands."""

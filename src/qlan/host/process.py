@@ -1,0 +1,154 @@
+"""Processes that outlive the call: each is known by a record on disk and cannot be mistaken for another.
+
+A record is either the process's own /proc/self/stat line, written by itself before it became what it is (id and start
+time name one process for ever), or a daemon's pid file together with a word that its command line must contain.
+There is no moment in which a process of ours runs and its record is not there.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from qlan.errors import HostError, NotInTime
+
+_START_TIME_FIELD = 19  # of what follows the name in /proc/PID/stat, proc(5): field 22
+
+
+@dataclass(frozen=True, slots=True)
+class Stat:
+    """What names a process: its id and its start time in clock ticks since boot; and its state letter."""
+
+    pid: int
+    start: int
+    state: str
+
+
+def parse_stat(line: str) -> Stat:
+    """A line of /proc/PID/stat; ValueError.  The name may contain blanks and parentheses."""
+    head, _, tail = line.rpartition(")")
+    fields = tail.split()
+    if len(fields) <= _START_TIME_FIELD:
+        raise ValueError(f"not a /proc/PID/stat line: {line[:60]!r}")
+    return Stat(int(head.split(" ", 1)[0]), int(fields[_START_TIME_FIELD]), fields[0])
+
+
+def find_stat(pid: int) -> Stat | None:
+    """The process with that id, if there is one and it is not a zombie."""
+    try:
+        stat = parse_stat(Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace"))
+    except (OSError, ValueError):
+        return None
+    return None if stat.state in "ZX" else stat
+
+
+def find_recorded(record: Path, *, mark: str = "", inside: int | None = None) -> int | None:
+    """The living process of a record, or None.
+
+    With a mark the record is a daemon's own pid file.  inside: the holder of the process namespace in which the daemon
+    counted its pid, None: ours.
+    """
+    try:
+        text = record.read_text(encoding="utf-8", errors="replace").strip()
+    except OSError:
+        return None
+    if text.isdigit():
+        pid = int(text) if inside is None else find_outer_pid(inside, int(text))
+        return pid if pid is not None and _carries(pid, mark) else None
+    try:
+        written = parse_stat(text)
+    except ValueError:
+        return None
+    now = find_stat(written.pid)
+    return written.pid if now is not None and now.start == written.start else None
+
+
+def find_outer_pid(holder: int, inner: int) -> int | None:
+    """Our id of the process that its own process namespace (that of `holder`) calls `inner`."""
+    for pid in _children(holder):
+        if _inner_pid(pid) == inner:
+            return pid
+    return None
+
+
+def _children(holder: int) -> list[int]:
+    """Everything that was handed to a namespace's first process, and its own children."""
+    try:
+        text = Path(f"/proc/{holder}/task/{holder}/children").read_text(encoding="ascii")
+    except FileNotFoundError:  # a kernel without CONFIG_PROC_CHILDREN, or no such process
+        return [int(entry.name) for entry in os.scandir("/proc") if entry.name.isdigit()]
+    except OSError:
+        return []
+    return [int(word) for word in text.split()]
+
+
+def _inner_pid(pid: int) -> int | None:
+    with suppress(OSError):
+        for line in Path(f"/proc/{pid}/status").read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("NSpid:"):
+                return int(line.split()[-1])
+    return None
+
+
+def _carries(pid: int, mark: str) -> bool:
+    """Whether the process's command line contains the mark (a path of ours)."""
+    if find_stat(pid) is None:
+        return False
+    try:
+        return mark.encode() in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
+
+
+def wait_gone(pids: Sequence[int], time_limit_s: float) -> list[int]:
+    """Wait until the processes have ended; returns those that have not in time.
+
+    The descriptors (pidfd_open(2)) make it free of polling and of mistakes by a re-used id.
+    """
+    poller = select.poll()
+    by_fd: dict[int, int] = {}
+    try:
+        for pid in pids:
+            with suppress(ProcessLookupError):
+                fd = os.pidfd_open(pid)
+                by_fd[fd] = pid
+                poller.register(fd, select.POLLIN)
+        deadline = time.monotonic() + time_limit_s
+        waiting = set(by_fd)
+        while waiting and (left := deadline - time.monotonic()) > 0:
+            for fd, _ in poller.poll(left * 1000):
+                poller.unregister(fd)
+                waiting.discard(fd)
+        return [by_fd[fd] for fd in waiting]
+    finally:
+        for fd in by_fd:
+            os.close(fd)
+
+
+def kill(pid: int, number: signal.Signals, what: str) -> None:
+    """Send a signal; a process that is gone is fine."""
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        return
+    except PermissionError as error:
+        raise HostError(f"may not send {number.name} to {what} (process {pid})") from error
+
+
+def end(pids: dict[int, str], grace_s: float) -> None:
+    """SIGTERM, then SIGKILL after grace_s to what is left; pids maps ids to names for errors."""
+    for pid, what in pids.items():
+        kill(pid, signal.SIGTERM, what)
+    left = wait_gone(list(pids), grace_s)
+    for pid in left:
+        kill(pid, signal.SIGKILL, pids[pid])
+    left = wait_gone(left, 10.0)
+    if left:
+        names = ", ".join(f"{pids[pid]} (process {pid})" for pid in left)
+        raise NotInTime(f"{names} does not end, not even by SIGKILL", hint="it hangs in the kernel: see `dmesg`")

@@ -1,0 +1,59 @@
+"""The one door to other programs: a list of words, never a shell, a clean environment, a time limit."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import subprocess
+from collections.abc import Sequence
+
+from qlan.errors import CommandFailed, MissingTool, NotInTime
+from qlan.host import packages
+
+TIME_LIMIT_S = 30.0
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+def environment() -> dict[str, str]:
+    """What every program of ours gets: the C locale, system folders after the user's own PATH, HOME and displays."""
+    kept = ("HOME", "USER", "LOGNAME", "XDG_RUNTIME_DIR", "DISPLAY", "WAYLAND_DISPLAY", "XAUTHORITY", "TMPDIR")
+    words = {name: os.environ[name] for name in kept if name in os.environ}
+    path = os.environ.get("PATH", "")
+    return words | {"LC_ALL": "C", "PATH": f"{path}:{_PATH}" if path else _PATH}
+
+
+def find_tool(name: str) -> str | None:
+    """The program's path, or None.  Administrators' folders are looked into for ordinary users too."""
+    return shutil.which(name, path=environment()["PATH"])
+
+
+def tool(name: str) -> str:
+    """The program's path; MissingTool names the package to install."""
+    found = find_tool(name)
+    if found is None:
+        raise MissingTool(f"{name} is not installed", hint=packages.install_hint(name))
+    return found
+
+
+def run(
+    argv: Sequence[str], *, stdin: str = "", ok: Sequence[int] = (0,), time_limit_s: float = TIME_LIMIT_S
+) -> subprocess.CompletedProcess[str]:
+    """Run to the end and return what it printed; CommandFailed if its exit status is not in ok.  Inputs are text."""
+    tool(argv[0])
+    try:
+        done = subprocess.run(
+            list(argv), input=stdin, capture_output=True, text=True, env=environment(), timeout=time_limit_s,
+            check=False, cwd="/", errors="replace",
+        )  # fmt: skip
+    except subprocess.TimeoutExpired as error:
+        raise NotInTime(f"no end after {time_limit_s:.0f} s", where=shown(argv)) from error
+    if done.returncode not in ok:
+        raise CommandFailed(list(argv), done.returncode, done.stderr or done.stdout, shown=shown(argv, stdin))
+    return done
+
+
+def shown(argv: Sequence[str], stdin: str = "") -> str:
+    """The command as it can be pasted into a shell."""
+    line = shlex.join(argv)
+    return f"{line} <<'END'\n{stdin.rstrip()}\nEND\n" if stdin else line

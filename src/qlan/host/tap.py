@@ -1,0 +1,55 @@
+"""TAPs as descriptors: /dev/net/tun and TUNSETIFF (linux/if_tun.h), not persistent, with the virtio-net header.
+
+
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import struct
+from collections.abc import Sequence
+from pathlib import Path
+
+from qlan.errors import ConflictError, Denied, HostError
+from qlan.host.namespace import open_inside
+from qlan.render.layout import Layout
+
+_TUN = "/dev/net/tun"
+_TUNSETIFF = 0x400454CA
+_IFF_TAP, _IFF_NO_PI, _IFF_VNET_HDR, _IFF_TUN_EXCL = 0x0002, 0x1000, 0x4000, 0x8000
+_IFREQ = struct.Struct("16sH22x")
+
+
+def open_taps(layout: Layout, namespace: str, names: Sequence[str]) -> list[int]:
+    """One descriptor a name.  Denied, ConflictError (a link of that name is there), HostError."""
+    try:
+        return open_inside(layout, namespace, lambda: [_open(name) for name in names])
+    except OSError as error:
+        raise _explained(error) from error
+
+
+def _open(name: str) -> int:
+    fd = os.open(_TUN, os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK)
+    flags = _IFF_TAP | _IFF_NO_PI | _IFF_VNET_HDR | _IFF_TUN_EXCL
+    try:
+        fcntl.ioctl(fd, _TUNSETIFF, _IFREQ.pack(name.encode(), flags))
+    except OSError as error:
+        os.close(fd)
+        raise OSError(error.errno, error.strerror, name) from None
+    return fd
+
+
+def _explained(error: OSError) -> HostError | ConflictError:
+    where = f"TAP {error.filename}" if error.filename != _TUN else _TUN
+    if error.errno in (errno.EACCES, errno.EPERM) and not os.access(_TUN, os.R_OK | os.W_OK):
+        mode = Path(_TUN).stat().st_mode & 0o777
+        return Denied(f"{_TUN} is not open to this user (mode {mode:04o})", where=where,
+                      hint=f"sudo chmod 0666 {_TUN}   (as udev's default rule has it)")  # fmt: skip
+    if error.errno in (errno.ENOENT, errno.ENODEV, errno.ENXIO):
+        return Denied("this kernel has no TUN/TAP driver loaded", where=where, hint="sudo modprobe tun")
+    if error.errno in (errno.EBUSY, errno.EEXIST, errno.EINVAL):
+        return ConflictError(f"there is already a link of this name ({error.strerror})", where=where,
+                             hint="`ip link show` tells what it is; qlan touches only what it made")  # fmt: skip
+    return HostError(f"cannot open it: {error.strerror}", where=where)
