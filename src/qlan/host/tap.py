@@ -1,7 +1,4 @@
-"""TAPs as descriptors: /dev/net/tun and TUNSETIFF (linux/if_tun.h), not persistent, with the virtio-net header.
-
-
-"""
+"""TAPs as descriptors: /dev/net/tun and TUNSETIFF (linux/if_tun.h), not persistent, with the virtio-net header."""
 
 from __future__ import annotations
 

@@ -1,0 +1,196 @@
+"""Runs commands: consecutive `ip` lines in one process, consecutive TAPs in one, machines in parallel.
+
+Works on a Layout (where the lab's files are).  What is opened for a machine that has not started yet is held here, and
+closed (which removes the TAPs) when the executor is.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
+from pathlib import Path
+from types import TracebackType
+from typing import TypeVar
+
+from qlan.errors import CommandFailed, ConflictError, HostError
+from qlan.host import files, machine, process
+from qlan.host.namespace import explain_denied, find_holder, holder
+from qlan.host.run import environment, run, shown, tool
+from qlan.host.tap import open_taps
+from qlan.render.command import Boot, Command, Hold, Ip, OpenTap, Reload, Remove, Run, Stop, Write
+from qlan.render.layout import Layout
+from qlan.render.namespace import enter
+
+_PID = re.compile(r"@([^@]+)@")
+STOP_GRACE_S = 10.0  # how long a guest may take to shut down when asked
+
+C = TypeVar("C", bound=Command)
+
+
+class Executor:
+    """A lab's commands, carried out.  rootless: how its namespaces are entered.  grace_s: for guests that are ended."""
+
+    def __init__(self, layout: Layout, *, rootless: bool, grace_s: float = STOP_GRACE_S) -> None:
+        self.layout = layout
+        self.rootless = rootless
+        self.grace_s = grace_s
+        self._taps: dict[tuple[str, str], int] = {}
+
+    def __enter__(self) -> Executor:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+                 ) -> None:  # fmt: skip
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the TAPs that no machine took."""
+        for fd in self._taps.values():
+            os.close(fd)
+        self._taps.clear()
+
+    def run(self, commands: Sequence[Command]) -> None:
+        """All of them, in order; the first failure is raised, and nothing after it is done."""
+        runners: dict[type[Command], Callable[[Sequence[Command]], None]] = {
+            Ip: self._typed(self._ip, Ip), OpenTap: self._typed(self._open_taps, OpenTap),
+            Write: self._typed(self._write, Write), Remove: self._typed(self._remove, Remove),
+            Hold: self._typed(self._hold, Hold), Run: self._typed(self._run, Run),
+            Boot: self._typed(self._boot, Boot), Stop: self._typed(self._stop, Stop),
+            Reload: self._typed(self._reload, Reload),
+        }  # fmt: skip
+        for kind, group in _batches(commands):
+            runners[kind](group)
+
+    @staticmethod
+    def _typed(runner: Callable[[list[C]], None], kind: type[C]) -> Callable[[Sequence[Command]], None]:
+        return lambda commands: runner([one for one in commands if isinstance(one, kind)])
+
+    def _ip(self, commands: list[Ip]) -> None:
+        for namespace, group in groupby(commands, key=lambda one: one.namespace):
+            batch = list(group)
+            if batch[0].gone_is_fine and find_holder(self.layout, namespace) is None and namespace:
+                continue
+            force = ["-force"] if all(one.gone_is_fine for one in batch) else []
+            text = "".join(self._filled(one.line) + "\n" for one in batch)
+            argv = [*self._entered(namespace), "ip", *force, "-batch", "-"]
+            try:
+                run(argv, stdin=text)
+            except CommandFailed as error:
+                _explain_ip(error, batch, argv)
+
+    def _open_taps(self, commands: list[OpenTap]) -> None:
+        for namespace, group in groupby(commands, key=lambda one: one.namespace):
+            names = [one.name for one in group]
+            fds = open_taps(self.layout, namespace, names)
+            self._taps |= {(namespace, name): fd for name, fd in zip(names, fds, strict=True)}
+
+    def _write(self, commands: list[Write]) -> None:
+        for one in commands:
+            files.write(one.path, one.text, uid=one.uid)
+
+    def _remove(self, commands: list[Remove]) -> None:
+        for one in commands:
+            files.remove(one.path)
+
+    def _hold(self, commands: list[Hold]) -> None:
+        for one in commands:
+            _start_holder([self._filled(word) for word in one.argv], one.record)
+
+    def _run(self, commands: list[Run]) -> None:
+        for one in commands:
+            run([self._filled(word) for word in one.argv])
+
+    def _boot(self, commands: list[Boot]) -> None:
+        started = [machine.start(one, [self._taps.pop(tap) for tap in one.taps]) for one in commands]
+        for one in started:
+            one.wait_ready()
+
+    def _stop(self, commands: list[Stop]) -> None:
+        machine.ask_to_stop(commands, self.grace_s)
+        pids = {pid: one.what for one in commands if (pid := self._find(one)) is not None}
+        process.end(pids, grace_s=3.0)
+
+    def _reload(self, commands: list[Reload]) -> None:
+        for one in commands:
+            pid = self._find(one)
+            if pid is None:
+                raise HostError(f"{one.what} is not running any more", hint="`qlan up` starts it again")
+            process.kill(pid, signal.SIGHUP, one.what)
+
+    def _find(self, command: Stop | Reload) -> int | None:
+        inside = find_holder(self.layout, "namespace/realm") if self.rootless else None
+        mark = command.mark if isinstance(command, Reload) or command.ask is None else ""
+        return process.find_recorded(command.record, mark=mark, inside=inside)
+
+    def _entered(self, namespace: str) -> list[str]:
+        words = enter(namespace, rootless=self.rootless)
+        return [self._filled(word) for word in words if word != "--pid"]
+
+    def _filled(self, text: str) -> str:
+        return _PID.sub(lambda match: str(holder(self.layout, match[1])), text)
+
+
+def _batches(commands: Sequence[Command]) -> Iterator[tuple[type[Command], list[Command]]]:
+    """Runs of commands of one type, with TAPs gathered: `open, ip, open, ip` is `open, open, ip, ip`."""
+    gathered: list[Command] = []
+    taps: list[Command] = []
+    lines: list[Command] = []
+    for one in commands:
+        if isinstance(one, OpenTap):
+            taps.append(one)
+        elif isinstance(one, Ip):
+            lines.append(one)
+        else:
+            gathered += [*taps, *lines, one]
+            taps, lines = [], []
+    gathered += [*taps, *lines]
+    for kind, group in groupby(gathered, key=type):
+        yield kind, list(group)
+
+
+def _start_holder(argv: list[str], record: Path) -> None:
+    """Start it with a pipe as descriptor 3, which it closes when the namespace is ready (or by dying)."""
+    tool(argv[0])
+    files.make_folder(record.parent)
+    record.unlink(missing_ok=True)
+    error_read, error_write = os.pipe()
+    ready_read, ready_write = os.pipe()
+    with open(os.devnull, "r+b") as null:  # noqa: PTH123  a device, not a path of ours
+        os.posix_spawnp(
+            argv[0], argv, environment(), setsid=True,
+            file_actions=[(os.POSIX_SPAWN_DUP2, null.fileno(), 0), (os.POSIX_SPAWN_DUP2, null.fileno(), 1),
+                          *machine.placed([(error_write, 2), (ready_write, 3)])],
+        )  # fmt: skip
+    os.close(error_write)
+    os.close(ready_write)
+    with os.fdopen(ready_read, "rb") as ready:
+        ready.read()
+    if process.find_recorded(record) is None:
+        os.set_blocking(error_read, False)
+        words = os.read(error_read, 4096).decode(errors="replace")
+        os.close(error_read)
+        raise explain_denied(words or shown(argv))
+    os.close(error_read)
+
+
+def _explain_ip(error: CommandFailed, batch: list[Ip], argv: list[str]) -> None:
+    """Which line it was, and what the kernel's usual answers mean; removals of what is gone pass."""
+    words = [line for line in error.stderr.splitlines() if not line.startswith("Command failed")]
+    if all(one.gone_is_fine for one in batch):
+        words = [line for line in words if "Cannot find device" not in line and "does not exist" not in line
+                 and "Cannot assign requested address" not in line and "No such device" not in line]  # fmt: skip
+        if not words:
+            return
+    number = re.search(r"Command failed -:(\d+)", error.stderr)
+    line = batch[int(number[1]) - 1].line if number else batch[0].line
+    what = words[-1] if words else error.what
+    where = shown([*argv[: -2 - argv.count("-force")], *line.split()])
+    if "File exists" in what:
+        raise ConflictError("there is already a link or an address like this", where=where,
+                            hint="qlan touches only what it made: remove or rename the other one") from error  # fmt: skip
+    hint = "a bridge has at most 1023 ports: use two networks" if "Exchange full" in what else ""
+    raise HostError(what, where=where, hint=hint) from error

@@ -1,0 +1,70 @@
+"""Files of ours: written whole or not at all, removed with their folder."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from qlan.errors import HostError
+
+
+def write(path: Path, text: str, *, uid: int | None = None, mode: int = 0o644) -> None:
+    """Replace a file in one step; its folder is made.  HostError when there is no room or no right."""
+    try:
+        make_folder(path.parent, uid=uid)
+        temporary = path.with_name(f".{path.name}.{os.getpid()}")
+        try:
+            temporary.write_text(text, encoding="utf-8")
+            temporary.chmod(mode)
+            if uid is not None:
+                os.chown(temporary, uid, -1)
+            temporary.replace(path)
+        except OSError:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+            raise
+    except OSError as error:
+        raise explained(error, path) from error
+
+
+def make_folder(path: Path, *, uid: int | None = None) -> None:
+    """A folder that others can look into but not change (a dnsmasq without root must read its files)."""
+    if path.is_dir():
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(FileExistsError):
+        path.mkdir(mode=0o755)
+    if uid is not None:
+        os.chown(path, uid, -1)
+
+
+def read_json(path: Path) -> Any:
+    """The data in a file of ours, or None if there is no such file or it was cut off."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return None
+    except OSError as error:
+        raise explained(error, path) from error
+
+
+def remove(path: Path) -> None:
+    """Remove a folder or a file of ours; gone already is fine."""
+    try:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise explained(error, path) from error
+
+
+def explained(error: OSError, path: Path) -> HostError:
+    """An error of the file system in our words."""
+    return HostError(f"{error.strerror or error}", where=str(error.filename or path))

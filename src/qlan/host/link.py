@@ -1,0 +1,106 @@
+"""Links and addresses as they are: `ip -j -d address`, one call a namespace, read into resources by our marks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Interface
+from typing import Any
+
+from qlan.host.run import run
+from qlan.render.ip import MARK
+from qlan.resources.model import Address, Bridge, Resource, Tap, Veth
+
+Row = dict[str, Any]  # one link of `ip -j -d address show`
+
+
+@dataclass(frozen=True, slots=True)
+class Intents:
+    """Links that we were about to make when we were stopped: by interface name, their key.
+
+    A link gets its mark only after it exists; between the two it is known by this, and by the lab's group.
+    """
+
+    names: Mapping[str, str]
+    group: str
+
+
+def rows(enter: Sequence[str]) -> list[Row]:
+    """All links of a namespace with their addresses.  enter: the words of nsenter, or none."""
+    text = run([*enter, "ip", "-j", "-d", "address", "show"]).stdout
+    # iproute2 prints empty objects for links that a filter left out
+    return [row for row in json.loads(text or "[]") if row]
+
+
+def parse_alias(row: Row, lab: str) -> str | None:
+    """The key of a link's resource if it carries this lab's mark."""
+    head = f"{MARK}:{lab}:"
+    alias = str(row.get("ifalias", ""))
+    return alias.removeprefix(head) if alias.startswith(head) else None
+
+
+def key_of(row: Row, lab: str, intents: Intents) -> str | None:
+    """The key of a link's resource, if it is ours."""
+    key = parse_alias(row, lab)
+    if key is None and not row.get("ifalias") and row.get("group") == intents.group:
+        key = intents.names.get(str(row["ifname"]))
+    return key
+
+
+def parse(
+    tables: Mapping[str, list[Row]], lab: str, intents: Intents, nested: Mapping[str, str]
+) -> Iterator[tuple[Resource, Row]]:
+    """The lab's bridges, veths, TAPs and addresses out of the links of its namespaces (by namespace key).
+
+    nested: which namespaces are a network's server's: network to key.
+    """
+    for namespace, table in tables.items():
+        networks = {row["ifname"]: key.partition("/")[2] for row in table
+                    if (key := key_of(row, lab, intents)) and key.startswith("bridge/")}  # fmt: skip
+        for row in table:
+            key = key_of(row, lab, intents)
+            kind, _, name = (key or "").partition("/")
+            if kind == "bridge":
+                yield _bridge(row, name, namespace), row
+                yield from _addresses(row, f"bridge/{name}", namespace)
+            elif kind == "tap":
+                yield _tap(row, name, namespace, networks), row
+            elif kind == "veth" and name in nested:
+                yield from _veth(row, name, namespace, nested[name], tables.get(nested[name], []))
+
+
+def _bridge(row: Row, network: str, namespace: str) -> Bridge:
+    data = row.get("linkinfo", {}).get("info_data", {})
+    return Bridge(
+        network, row["ifname"], row.get("address", ""), namespace, mtu_bytes=row["mtu"], up=_is_up(row),
+        stp=bool(data.get("stp_state")), forward_delay_cs=data.get("forward_delay", 0),
+        multicast_snooping=bool(data.get("mcast_snooping")),
+    )  # fmt: skip
+
+
+def _tap(row: Row, name: str, namespace: str, networks: Mapping[str, str]) -> Tap:
+    guest, _, index = name.rpartition("/")
+    bridge = row.get("master", "")
+    return Tap(guest, int(index), row["ifname"], networks.get(bridge, ""), bridge, namespace, row["mtu"], _is_up(row))
+
+
+def _veth(row: Row, network: str, namespace: str, peer_namespace: str, peers: list[Row]
+          ) -> Iterator[tuple[Resource, Row]]:  # fmt: skip
+    for peer in peers:
+        if peer.get("linkinfo", {}).get("info_kind") == "veth" and peer.get("link_index") == row["ifindex"]:
+            veth = Veth(network, row["ifname"], row.get("master", ""), peer["ifname"], peer_namespace,
+                        peer["address"], namespace, row["mtu"], _is_up(row) and _is_up(peer))  # fmt: skip
+            yield veth, row
+            yield from _addresses(peer, veth.key, peer_namespace)
+
+
+def _addresses(row: Row, link_key: str, namespace: str) -> Iterator[tuple[Resource, Row]]:
+    for one in row.get("addr_info", ()):
+        if one.get("family") == "inet":
+            interface = IPv4Interface(f"{one['local']}/{one['prefixlen']}")
+            yield Address(link_key, row["ifname"], interface, namespace), row
+
+
+def _is_up(row: Row) -> bool:
+    return "UP" in row.get("flags", ())

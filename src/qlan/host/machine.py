@@ -1,0 +1,148 @@
+"""QEMU processes: started in the background with their sockets and TAPs as descriptors, awaited, and asked to end.
+
+The sockets are made and listened on before QEMU exists, so a connection made right after the start is never refused: it
+waits until QEMU answers, and ends at once if QEMU dies.  No sleep, no race.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from qlan.errors import GuestFailed, HostError, QmpError
+from qlan.host import files, process
+from qlan.host.run import environment, shown, tool
+from qlan.render.command import FIRST_FD, Boot, Stop
+
+_RECORD = 'read -r stat </proc/self/stat && echo "$stat" >"$0" && exec "$@"'
+_START_TIME_LIMIT_S = 60.0
+_HIGH_FD = 512  # above every number that is given out below
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A QEMU on its way up; `monitor` is connected to its QMP socket."""
+
+    boot: Boot
+    monitor: socket.socket
+
+    def wait_ready(self) -> None:
+        """Wait for QMP's greeting, then send what the machine is to be told; GuestFailed with QEMU's own words."""
+        with self.monitor:
+            self.monitor.settimeout(_START_TIME_LIMIT_S)
+            greeting = b""
+            try:
+                while not greeting.endswith(b"\n") and (more := self.monitor.recv(4096)):
+                    greeting += more
+            except TimeoutError:
+                raise GuestFailed(f"QEMU says nothing for {_START_TIME_LIMIT_S:.0f} s",
+                                  where=f"guest {self.boot.guest}") from None  # fmt: skip
+            except ConnectionError:
+                greeting = b""
+        if not greeting:
+            raise self._failure()
+        if self.boot.then:
+            from qlan.qmp.monitor import execute
+
+            execute(self.boot.sockets[0], [(name, dict(pairs)) for name, pairs in self.boot.then])
+
+    def _failure(self) -> GuestFailed:
+        words = self.boot.log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+        binary = Path(self.boot.argv[0]).name
+        what = words[-1].removeprefix(f"{binary}: ") if words else "it ended without a word"
+        return GuestFailed(f"QEMU does not start: {what}", where=f"guest {self.boot.guest}",
+                           hint=f"its command line: {shown(self.boot.argv)}")  # fmt: skip
+
+
+def start(boot: Boot, taps: Sequence[int]) -> Started:
+    """Start it; the TAPs' descriptors are closed here and live on in QEMU."""
+    files.make_folder(boot.record.parent, uid=boot.run_as)
+    listeners = [_listen(path, boot.run_as) for path in boot.sockets]
+    monitor = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        monitor.connect(str(boot.sockets[0]))
+        _spawn(boot, [*(listener.fileno() for listener in listeners), *taps])
+    except OSError as error:
+        raise files.explained(error, boot.record) from error
+    finally:
+        for listener in listeners:
+            listener.close()
+        for fd in taps:
+            os.close(fd)
+    return Started(boot, monitor)
+
+
+def _spawn(boot: Boot, fds: list[int]) -> None:
+    """A shell writes the record and becomes QEMU (as another user where run_as says so)."""
+    tool(boot.argv[0])
+    argv = ["sh", "-c", _RECORD, str(boot.record), *_as_user(boot.run_as), *boot.argv]
+    log = os.open(boot.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+    null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+    if boot.run_as is not None:
+        os.fchown(log, boot.run_as, -1)
+    numbered = [(null, 0), (log, 1), (log, 2), *((fd, FIRST_FD + place) for place, fd in enumerate(fds))]
+    try:
+        os.posix_spawnp("sh", argv, environment(), file_actions=placed(numbered), setsid=True)
+    finally:
+        os.close(log)
+        os.close(null)
+
+
+def placed(numbered: Iterable[tuple[int, int]]) -> list[tuple[int, int, int]]:
+    """posix_spawn's actions that put each descriptor at its number, whatever is there now: first all up, then down."""
+    up, down, close = [], [], []
+    for place, (fd, number) in enumerate(numbered):
+        high = _HIGH_FD + place
+        up.append((os.POSIX_SPAWN_DUP2, fd, high))
+        down.append((os.POSIX_SPAWN_DUP2, high, number))
+        close.append((os.POSIX_SPAWN_CLOSE, high))
+    return [*up, *down, *close]  # type: ignore[list-item]
+
+
+def _as_user(uid: int | None) -> list[str]:
+    """The words that drop root: the user with all of its groups (it may need `kvm`)."""
+    if uid is None or uid == os.geteuid():
+        return []
+    import pwd
+
+    try:
+        gid = pwd.getpwuid(uid).pw_gid
+        groups = ["--init-groups"]
+    except KeyError:
+        gid, groups = uid, ["--clear-groups"]
+    return ["setpriv", f"--reuid={uid}", f"--regid={gid}", *groups]
+
+
+def _listen(path: Path, uid: int | None) -> socket.socket:
+    path.unlink(missing_ok=True)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listener.bind(str(path))
+    path.chmod(0o600)
+    if uid is not None:
+        os.chown(path, uid, -1)
+    listener.listen(8)
+    fcntl.fcntl(listener, fcntl.F_SETFD, fcntl.FD_CLOEXEC)
+    return listener
+
+
+def ask_to_stop(stops: Sequence[Stop], grace_s: float) -> None:
+    """Press the power button of every machine among them, and wait until they are off or the time is over.
+
+    A guest that cannot hear the button (no ACPI yet, a hung QEMU) is ended by force by the caller afterwards.
+    """
+    asked = []
+    for stop in stops:
+        pid = process.find_recorded(stop.record) if stop.ask else None
+        if stop.ask is None or pid is None or grace_s <= 0:
+            continue
+        from qlan.qmp.monitor import execute
+
+        with suppress(QmpError, HostError):
+            execute(stop.ask, [("system_powerdown", {})], time_limit_s=3.0)
+            asked.append(pid)
+    process.wait_gone(asked, grace_s)

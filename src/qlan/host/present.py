@@ -1,0 +1,110 @@
+"""What of a lab is there: its namespaces, links, servers and machines, read from the kernel and from our records."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from qlan import names
+from qlan.host import files, link, process
+from qlan.host.namespace import find_holder
+from qlan.render.layout import Layout
+from qlan.render.namespace import enter
+from qlan.resources import codec
+from qlan.resources.model import HOST, Address, Dnsmasq, Machine, Namespace, Nic, Resource, Resources, TapBackend
+
+_REALM = "namespace/realm"
+
+
+def read(layout: Layout, known: Mapping[str, Resource], intents: Iterable[Resource] = ()) -> Resources:
+    """The lab's resources that are there now, by key.
+
+    known: what was wanted last (it tells which namespaces to look into).  intents: what was being made when we were
+    stopped last time.
+    """
+    being_made = list(intents)
+    namespaces = _namespaces(layout, [*known.values(), *being_made])
+    found: Resources = dict(namespaces)
+    found.update(_links(layout, namespaces, being_made, [*known.values(), *being_made]))
+    found.update(_servers(layout, namespaces, found))
+    found.update(_machines(layout, found))
+    return found
+
+
+def _namespaces(layout: Layout, known: Iterable[Resource]) -> dict[str, Namespace]:
+    wanted = {one.key: one for one in known if isinstance(one, Namespace)}
+    return {key: one for key, one in wanted.items() if find_holder(layout, key) is not None}
+
+
+def _links(layout: Layout, namespaces: Mapping[str, Namespace], being_made: list[Resource], known: list[Resource]
+           ) -> Resources:  # fmt: skip
+    rootless = any(one.user for one in namespaces.values())
+    on_host = not any(isinstance(one, Namespace) and one.user for one in known)
+    tables: dict[str, list[link.Row]] = {}
+    if on_host and any(not isinstance(one, Machine | Nic) for one in known):
+        tables[HOST] = link.rows(())
+    for key in namespaces:
+        pid = find_holder(layout, key)
+        if pid is not None:
+            words = [word.replace(f"@{key}@", str(pid)) for word in enter(key, rootless=rootless)]
+            tables[key] = link.rows(words)
+    making = {one.name: one.key for one in being_made if hasattr(one, "name") and hasattr(one, "mtu_bytes")}
+    intents = link.Intents(making, str(names.link_group(layout.lab)))
+    nested = {key.partition("/")[2].removesuffix(".dhcp"): key for key in namespaces if key != _REALM}
+    return {one.key: one for one, _ in link.parse(tables, layout.lab, intents, nested)}
+
+
+def _servers(layout: Layout, namespaces: Mapping[str, Namespace], found: Resources) -> Resources:
+    servers: Resources = {}
+    for folder in _folders(layout.run / "dnsmasq"):
+        server = _decoded(files.read_json(folder / "resource.json"))
+        if not isinstance(server, Dnsmasq) or find_server(layout, server) is None:
+            continue
+        address = f"address/{server.interface}/{server.address}"
+        if server.namespace in namespaces or (server.namespace == HOST and isinstance(found.get(address), Address)):
+            servers[server.key] = server
+    return servers
+
+
+def find_server(layout: Layout, server: Dnsmasq) -> int | None:
+    """The process id of a network's dnsmasq, or None."""
+    folder = layout.dnsmasq(server.network)
+    inside = find_holder(layout, _REALM)
+    return process.find_recorded(folder / "pid", mark=str(folder / "conf"), inside=inside)
+
+
+def find_machine(layout: Layout, guest: str) -> int | None:
+    """The process id of a guest's QEMU, or None."""
+    return process.find_recorded(layout.guest(guest) / "process")
+
+
+def _machines(layout: Layout, found: Resources) -> Resources:
+    """The machines that run, with their NICs and forwards as they were started.
+
+    A NIC whose TAP is gone (somebody deleted the link) is not there any more, whatever QEMU believes.
+    """
+    there: Resources = {}
+    for folder in _folders(layout.run / "guest"):
+        if find_machine(layout, folder.name) is None:
+            continue
+        for data in files.read_json(folder / "guest.json") or ():
+            one = _decoded(data)
+            cut = isinstance(one, Nic) and isinstance(one.backend, TapBackend) and one.backend.tap not in found
+            if one is not None and not cut:
+                there[one.key] = one
+    return there
+
+
+def _folders(path: Path) -> list[Path]:
+    try:
+        return sorted(entry for entry in path.iterdir() if entry.is_dir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def _decoded(data: Any) -> Resource | None:
+    try:
+        return codec.decode(data)
+    except (ValueError, KeyError, TypeError):
+        return None
