@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import re
 import signal
-import socket
 from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -153,7 +152,7 @@ def _batches(commands: Sequence[Command]) -> Iterator[tuple[type[Command], list[
 
 
 def _start_holder(argv: list[str], record: Path) -> None:
-    """Start it with a pipe as descriptor 3, which it closes when the namespace is ready (or by dying)."""
+    """Start it with a pipe as descriptor 3, on which it says that the namespace is ready (or which ends with it)."""
     tool(argv[0])
     files.make_folder(record.parent)
     record.unlink(missing_ok=True)
@@ -168,7 +167,7 @@ def _start_holder(argv: list[str], record: Path) -> None:
     os.close(error_write)
     os.close(ready_write)
     with os.fdopen(ready_read, "rb") as ready:
-        ready.read()
+        ready.read(1)
     if process.find_recorded(record) is None:
         os.set_blocking(error_read, False)
         words = os.read(error_read, 4096).decode(errors="replace")

@@ -56,14 +56,16 @@ class Plan:
         return bool(self.steps)
 
 
-def plan(wanted: Mapping[str, Resource], present: Mapping[str, Resource]) -> Plan:
-    """The steps that make `present` into `wanted`; both by key.  Linear in their size."""
+def plan(
+    wanted: Mapping[str, Resource], present: Mapping[str, Resource], *, replace: frozenset[str] = frozenset()
+) -> Plan:
+    """The steps that make `present` into `wanted`; both by key.  replace: keys to delete and create even if equal."""
     gone = {key for key in present if key not in wanted}
-    replaced: set[str] = set()
+    replaced: set[str] = set(replace & present.keys())
     changed: list[Step] = []
     for key, before in present.items():
         after = wanted.get(key)
-        if after is None or before == after:
+        if after is None or before == after or key in replaced:
             continue
         if type(before) is not type(after) or changed_fields(before, after).keys() & before.FIXED:
             replaced.add(key)

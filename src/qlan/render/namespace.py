@@ -1,7 +1,7 @@
 """A network namespace and the process that keeps it: unshare(1), a shell that writes down who it is, and sleep.
 
 The record is the holder's own /proc/self/stat: its process id (as seen from outside, where that /proc was mounted) and
-its start time, which together name one process for ever.  The shell closes descriptor 3 when the namespace is ready.
+its start time, which together name one process for ever.  The shell writes a line to descriptor 3 when the namespace is ready.
 A realm's holder is process 1 of its own process namespace: with it the kernel ends everything in the realm.  It ignores
 SIGCHLD, so that the kernel reaps what is handed to it.
 """
@@ -12,7 +12,7 @@ from qlan.render.command import Command, Hold, Ip, Remove, Stop
 from qlan.render.scene import Scene
 from qlan.resources.model import HOST, Namespace
 
-_HOLD = 'trap "" CHLD; read -r stat </proc/self/stat; echo "$stat" >"$0" && exec 3>&- && exec sleep infinity'
+_HOLD = 'trap "" CHLD; read -r stat </proc/self/stat; echo "$stat" >"$0" && echo >&3 && exec 3>&- && exec sleep infinity'
 # Inside a realm the holder must be left behind by the shell that starts it: what enters a process namespace waits.
 _LEAVE_HOLDER = f"({_HOLD}) >/dev/null 2>&1 &"
 

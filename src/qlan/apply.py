@@ -1,0 +1,99 @@
+"""Plan -> host: do, verify, and on any failure put the host back.
+
+A failure, a Ctrl-C too, is not undone by replaying steps backwards (that leaks the half-done step): the host is read
+again and planned back to what it was.  Undoing goes on after a failure and reports what it could not do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from itertools import groupby
+from typing import Protocol
+
+from qlan.errors import ApplyError, DriftError, QlanError, RestoreError
+from qlan.planning import text
+from qlan.planning.plan import Action, Plan, Step, plan
+from qlan.resources.model import Address, Bridge, Machine, Nic, PortForward, Resource, Resources, Tap, Veth
+
+Progress = Callable[[Sequence[Step]], None]
+
+_FAMILY = {Bridge: "links", Address: "links", Veth: "links", Tap: "links",
+           Machine: "machines", Nic: "machines", PortForward: "machines"}  # fmt: skip
+
+
+class Host(Protocol):
+    """A place where resources are: the real one (host/real.py) or a pretended one (testing.py)."""
+
+    def read(self) -> Resources:
+        """What is there now, by key."""
+
+    def run(self, steps: Sequence[Step], resources: Mapping[str, Resource]) -> None:
+        """Do some steps; resources: what will be there in the end."""
+
+
+def apply(wanted: Resources, host: Host, *, replace: frozenset[str] = frozenset(), progress: Progress | None = None
+          ) -> Plan:  # fmt: skip
+    """Make the host hold exactly `wanted`; returns the plan that was carried out.
+
+    replace: keys to make anew even if nothing differs.  ApplyError: a step failed and the host is as before;
+    RestoreError: it is not, and what is left is named; DriftError: all steps went well and still something differs.
+    """
+    before = host.read()
+    todo = plan(wanted, before, replace=replace)
+    try:
+        for steps in batches(todo):
+            host.run(steps, wanted)
+            if progress:
+                progress(steps)
+    except BaseException as error:
+        restore(before, host, error)
+        if isinstance(error, QlanError):
+            raise _failed(error) from error
+        raise
+    if todo:
+        verify(wanted, host)
+    return todo
+
+
+def batches(todo: Plan) -> list[list[Step]]:
+    """Neighbours of one family (all links, all machines) are done together: one `ip -batch`, machines in parallel."""
+    return [list(group) for _, group in groupby(todo.steps, key=_batch_key)]
+
+
+def verify(wanted: Resources, host: Host) -> None:
+    """Read again: the next plan must be empty."""
+    left = plan(wanted, host.read())
+    if left:
+        raise DriftError("after all steps the host still differs: " + "; ".join(text.lines(left)[:5]),
+                         hint="something else changes it at the same time, or a guest ended: `qlan status`")  # fmt: skip
+
+
+def restore(before: Resources, host: Host, cause: BaseException) -> None:
+    """Plan back to what was there; every step is tried.  RestoreError names what could not be put back."""
+    failures: list[str] = []
+    for steps in batches(plan(before, host.read())):
+        for step in steps if steps[0].action is Action.DELETE and len(steps) > 1 else [None]:
+            try:
+                host.run(steps if step is None else [step], before)
+            except QlanError as error:
+                failures.append(str(error))
+    left = text.lines(plan(before, host.read()))
+    if left:
+        raise RestoreError(f"{_first_line(cause)}; putting the host back failed too: {'; '.join(failures) or '?'}",
+                           left=left, hint="`qlan down` tries again; left: " + "; ".join(left[:5])) from cause  # fmt: skip
+
+
+def _batch_key(step: Step) -> tuple[str, str]:
+    kind = type(step.resource)
+    return (step.action if step.action is Action.DELETE else "make", _FAMILY.get(kind, kind.__name__))
+
+
+def _failed(error: QlanError) -> QlanError:
+    """The step's own error, with a word that the host is as it was; its group (exit status) stays where it is told."""
+    failed = ApplyError(error.what, where=error.where, hint=error.hint)
+    failed.exit_code = error.exit_code if error.exit_code != QlanError.exit_code else ApplyError.exit_code
+    return failed
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__

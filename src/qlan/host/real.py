@@ -1,0 +1,70 @@
+"""The real host of one lab: reads what is there, runs steps by their commands, keeps the journal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+
+from qlan import journal
+from qlan.host import files, present
+from qlan.host.execute import STOP_GRACE_S, Executor
+from qlan.planning.plan import Action, Step
+from qlan.render import table
+from qlan.render.command import Command
+from qlan.render.layout import Layout
+from qlan.render.scene import Scene
+from qlan.resources.model import Namespace, Resource, Resources
+
+
+class RealHost:
+    """Implements apply.Host.  known: what was wanted last and what is wanted now, so that it knows where to look."""
+
+    def __init__(self, layout: Layout, known: Mapping[str, Resource], *, rootless: bool, grace_s: float = STOP_GRACE_S
+                 ) -> None:  # fmt: skip
+        self.layout = layout
+        self.rootless = rootless
+        self._known = dict(known)
+        self._executor = Executor(layout, rootless=rootless, grace_s=grace_s)
+
+    def __enter__(self) -> RealHost:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+                 ) -> None:  # fmt: skip
+        self._executor.close()
+
+    def read(self) -> Resources:
+        """What is there now, by key."""
+        return present.read(self.layout, self._known, journal.read_intents(self.layout))
+
+    def run(self, steps: Sequence[Step], resources: Mapping[str, Resource]) -> None:
+        """Write the intent down, then do it."""
+        making = [step.after for step in steps if step.after is not None and step.action is Action.CREATE]
+        if making:
+            journal.intend(self.layout, making)
+            self._known |= {one.key: one for one in making}
+        self._executor.run(commands(steps, Scene(self.layout, resources, self.rootless)))
+
+    def forget(self) -> None:
+        """Remove the lab's folder; for when nothing of it is there any more."""
+        files.remove(self.layout.run)
+
+
+def commands(steps: Sequence[Step], scene: Scene) -> list[Command]:
+    """The commands of some steps, in their order; an implied step needs none."""
+    found: list[Command] = []
+    for step in steps:
+        if step.implied:
+            continue
+        if step.before is None:
+            found += table.create(step.resource, scene)
+        elif step.after is None:
+            found += table.delete(step.before, scene)
+        else:
+            found += table.change(step.before, step.after, scene)
+    return found
+
+
+def is_rootless(resources: Mapping[str, Resource]) -> bool:
+    """Whether they live in a user namespace of the lab's own."""
+    return any(isinstance(one, Namespace) and one.user for one in resources.values())
