@@ -1,0 +1,95 @@
+"""Who asks, and where that user's labs are."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+from qlan.errors import Denied, UsageError
+from qlan.render.layout import SOCKET_PATH_MAX, Layout
+from qlan.topology.model import Realm
+
+
+def default_realm() -> Realm:
+    """host for root, rootless for everyone else."""
+    return Realm.HOST if os.geteuid() == 0 else Realm.ROOTLESS
+
+
+def layout(lab: str) -> Layout:
+    """The folders of this user's labs: /run and /var/lib for root, the XDG base directories for others.
+
+    QLAN_RUN_DIR and QLAN_STATE_DIR name other ones (tests, several sets of labs side by side).
+    """
+    if os.geteuid() == 0:
+        run, state = Path("/run/qlan"), Path("/var/lib/qlan")
+    else:
+        run = _runtime_folder()
+        state = _xdg("XDG_STATE_HOME", ".local/state") / "qlan"
+    run = Path(os.environ.get("QLAN_RUN_DIR") or run)
+    state = Path(os.environ.get("QLAN_STATE_DIR") or state)
+    found = Layout(run, state, lab)
+    longest = len(os.fsencode(found.guest("x" * 32) / "serial")) - (32 - len(lab) if len(lab) > 32 else 0)
+    if longest > SOCKET_PATH_MAX:
+        raise UsageError(f"the folder for sockets has too long a path ({longest} bytes, {SOCKET_PATH_MAX} are possible)",
+                         where=str(run), hint="set QLAN_RUN_DIR to a shorter one, for instance /tmp/q")  # fmt: skip
+    return found
+
+
+def cache_folder() -> Path:
+    """What can be asked again at any time is kept here."""
+    if os.geteuid() == 0:
+        return Path("/var/cache/qlan")
+    return _xdg("XDG_CACHE_HOME", ".cache") / "qlan"
+
+
+def find_invoking_uid(run_as: str | None) -> int | None:
+    """The uid that runs QEMU in the host realm: a named user, else who called sudo; None: the caller (not root).
+
+    UsageError if that would be root, or the user does not exist.
+    """
+    if os.geteuid() != 0:
+        return None
+    import pwd
+
+    if run_as is not None:
+        try:
+            entry = pwd.getpwuid(int(run_as)) if run_as.isdigit() else pwd.getpwnam(run_as)
+        except KeyError:
+            raise UsageError(f"there is no user {run_as}", where="user:") from None
+        uid = entry.pw_uid
+    else:
+        uid = int(os.environ.get("SUDO_UID") or 0)
+    if uid == 0:
+        raise UsageError("QEMU never runs as root, and nobody else is known who called",
+                         hint="name a user: `user: NAME` in the file or `--user NAME` (or call by sudo from that user)")  # fmt: skip
+    return uid
+
+
+def seed(uid: int) -> str:
+    """The salt of derived MACs: this machine's and this user's, so that two machines on one LAN never clash."""
+    for path in ("/etc/machine-id", "/var/lib/dbus/machine-id"):
+        try:
+            return f"{Path(path).read_text(encoding='ascii').strip()}/{uid}"
+        except OSError:
+            continue
+    return f"{os.uname().nodename}/{uid}"
+
+
+def _xdg(variable: str, default: str) -> Path:
+    value = os.environ.get(variable, "")
+    return Path(value) if value.startswith("/") else Path.home() / default
+
+
+def _runtime_folder() -> Path:
+    """$XDG_RUNTIME_DIR, or (no login session: su, cron, CI) a folder in /tmp that is ours and nobody else's."""
+    value = os.environ.get("XDG_RUNTIME_DIR", "")
+    if value.startswith("/") and os.access(value, os.W_OK):
+        return Path(value) / "qlan"
+    path = Path(f"/tmp/qlan-{os.geteuid()}")  # noqa: S108  checked below
+    path.mkdir(mode=0o700, exist_ok=True)
+    status = path.lstat()
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o022:
+        raise Denied("it belongs to someone else or others may write there", where=str(path),
+                     hint="set QLAN_RUN_DIR to a folder of your own")  # fmt: skip
+    return path
