@@ -40,31 +40,57 @@ class Record:
 
 @contextmanager
 def locked(path: Path, *, wait_s: float, what: str) -> Iterator[None]:
-    """Hold a lock file; ConflictError names its holder when it is not free within wait_s."""
+    """Hold a lock file; ConflictError names its holder when it is not free within wait_s.
+
+    The file may be removed by who holds it: one who waited for a file that is gone waits anew.
+    """
+    deadline = time.monotonic() + wait_s
     files.make_folder(path.parent)
     try:
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        fd = _open_lock(path)
+        while not (_take(fd) and _is_same(fd, path)):
+            if time.monotonic() >= deadline:
+                raise _locked_by(fd, path, what)
+            os.close(fd)
+            time.sleep(_POLL_S)
+            fd = _open_lock(path)
     except OSError as error:
         raise files.explained(error, path) from error
     try:
-        _acquire(fd, path, wait_s, what)
+        _sign(fd)
         yield
     finally:
         os.close(fd)
 
 
-def _acquire(fd: int, path: Path, wait_s: float, what: str) -> None:
-    deadline = time.monotonic() + wait_s
-    while True:
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            break
-        except BlockingIOError:
-            if time.monotonic() >= deadline:
-                who = os.pread(fd, 200, 0).decode(errors="replace").strip() or "another process"
-                raise ConflictError(f"{what} is being changed by {who}", where=str(path),
-                                    hint="wait for it, or give more time with --wait SECONDS") from None  # fmt: skip
-            time.sleep(_POLL_S)
+def _open_lock(path: Path) -> int:
+    files.make_folder(path.parent)
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+
+
+def _take(fd: int) -> bool:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _is_same(fd: int, path: Path) -> bool:
+    try:
+        return os.fstat(fd).st_ino == path.stat().st_ino
+    except FileNotFoundError:
+        return False
+
+
+def _locked_by(fd: int, path: Path, what: str) -> ConflictError:
+    who = os.pread(fd, 200, 0).decode(errors="replace").strip() or "another process"
+    os.close(fd)
+    return ConflictError(f"{what} is being changed by {who}", where=str(path),
+                         hint="wait for it, or give more time with --lock-wait SECONDS")  # fmt: skip
+
+
+def _sign(fd: int) -> None:
     try:
         os.ftruncate(fd, 0)
         os.pwrite(fd, f"process {os.getpid()}\n".encode(), 0)

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from ipaddress import AddressValueError, IPv4Address
 from pathlib import Path
+
+from qlan.errors import GuestFailed, NotInTime
+from qlan.host.process import find_recorded
+from qlan.render.layout import Layout
+from qlan.resources.model import Dnsmasq, Nic, Resource, Tap, TapBackend
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,3 +45,80 @@ def read(path: Path) -> list[Lease]:
         return parse(path.read_text(encoding="utf-8", errors="replace"))
     except (FileNotFoundError, NotADirectoryError):
         return []
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A NIC that has its network.  address: its lease, or "" where there is no DHCP to see.  after_s: since the start
+    of waiting."""
+
+    guest: str
+    nic: int
+    network: str
+    address: str
+    after_s: float
+
+
+class Waiting:
+    """Which NICs of some guests have no lease yet.  A lease counts if it was given after the guest's process began."""
+
+    def __init__(self, layout: Layout, resources: Mapping[str, Resource], guests: Iterable[str]) -> None:
+        self._layout = layout
+        self._guests = set(guests)
+        self._servers = {one.network: one for one in resources.values() if isinstance(one, Dnsmasq)}
+        taps = {one.key: one for one in resources.values() if isinstance(one, Tap)}
+        self._nics = [(one, taps[one.backend.tap].network if isinstance(one.backend, TapBackend) else "user")
+                      for one in resources.values() if isinstance(one, Nic) and one.guest in self._guests]  # fmt: skip
+
+    def wait(self, time_limit_s: float, seen: Callable[[Arrival], None]) -> list[Arrival]:
+        """Until all are there; each is reported to `seen` as it comes.  GuestFailed, NotInTime."""
+        start = time.monotonic()
+        arrived: list[Arrival] = []
+        left = list(self._nics)
+        while True:
+            for nic, network in list(left):
+                address = self._address(nic, network)
+                if address is not None:
+                    left.remove((nic, network))
+                    arrived.append(Arrival(nic.guest, nic.index, network, address, time.monotonic() - start))
+                    seen(arrived[-1])
+            if not left:
+                return arrived
+            self._check_alive({nic.guest for nic, _ in left})
+            if time.monotonic() - start > time_limit_s:
+                raise _not_in_time(left, time_limit_s)
+            time.sleep(_POLL_S)
+
+    def _address(self, nic: Nic, network: str) -> str | None:
+        """The NIC's address, "" if it has its network but nobody can see an address, None if it is to be waited for."""
+        server = self._servers.get(network)
+        if server is None or server.first is None or not nic.link_up:
+            return ""
+        begun_s = _mtime(self._layout.guest(nic.guest) / "process")
+        for lease in read(self._layout.leases(network)):
+            fresh = lease.expires_s == 0 or lease.expires_s - server.lease_time_s >= int(begun_s)
+            if lease.mac == nic.mac and fresh:
+                return str(lease.address)
+        return None
+
+    def _check_alive(self, guests: set[str]) -> None:
+        for guest in sorted(guests):
+            if find_recorded(self._layout.guest(guest) / "process") is None:
+                raise GuestFailed("it ended before it had its network", where=f"guest {guest}",
+                                  hint=f"qlan log {guest}")  # fmt: skip
+
+
+_POLL_S = 0.02
+
+
+def _mtime(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+def _not_in_time(left: list[tuple[Nic, str]], time_limit_s: float) -> NotInTime:
+    words = ", ".join(f"{nic.guest}'s NIC {nic.index} on {network}" for nic, network in left)
+    return NotInTime(f"no lease within {time_limit_s:.0f} s: {words}",
+                     hint="the lab stays up; look with `qlan console GUEST` and `qlan log`, or give --timeout SECONDS")  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from ipaddress import IPv4Interface
 
 from qlan.errors import HostError
 from qlan.facts import QemuFacts
@@ -67,7 +68,8 @@ def _nic(guest: topology.Guest, index: int, nic: topology.Nic, tap: Tap | None, 
     backend = TapBackend(tap.key) if tap else _user_backend(guest, nic.user or topology.UserNetwork())
     model = device_name(nic.model)
     bus = qemu_facts(guest, site).buses.get(model, "PCI")
-    return Nic(guest.name, index, model, mac, backend, nic.boot, nic.link_up, mtu, bus)
+    return Nic(guest.name, index, model, mac, backend, nic.boot, nic.link_up, mtu, bus,
+               _static_address(guest, index, site))  # fmt: skip
 
 
 def _user_backend(guest: topology.Guest, user: topology.UserNetwork) -> UserBackend:
@@ -112,18 +114,14 @@ def _accel(guest: topology.Guest, site: lan.Site) -> str:
     return guest.accel
 
 
-def _static_nics(guest: topology.Guest, site: lan.Site) -> list[tuple[int, topology.Network, str, int]]:
-    """The NICs whose address no DHCP server gives: index, network, address, prefix length."""
-    found = []
-    for index, nic in enumerate(guest.nics):
-        if not nic.network:
-            continue
-        network = site.topology.network(nic.network)
-        address = addressing.nic_address(site.topology, site.picks, guest.name, index)
-        if address is not None and not network.dhcp:
-            subnet = addressing.subnet_of(network, site.picks)
-            found.append((index, network, str(address), subnet.prefixlen))
-    return found
+def _static_address(guest: topology.Guest, index: int, site: lan.Site) -> IPv4Interface | None:
+    """The address that no DHCP server gives: the guest must be told, or be set by hand."""
+    name = guest.nics[index].network
+    network = site.topology.network(name) if name else None
+    address = addressing.nic_address(site.topology, site.picks, guest.name, index)
+    if network is None or network.dhcp or address is None:
+        return None
+    return IPv4Interface(f"{address}/{addressing.subnet_of(network, site.picks).prefixlen}")
 
 
 def _append(guest: topology.Guest, site: lan.Site) -> str:
@@ -133,9 +131,9 @@ def _append(guest: topology.Guest, site: lan.Site) -> str:
     """
     words = [guest.append] if guest.append else []
     if guest.kernel and "ip=" not in guest.append:
-        for index, network, address, _ in _static_nics(guest, site):
-            mask = addressing.subnet_of(network, site.picks).netmask
-            words.append(f"ip={address}:::{mask}:{guest.name}:eth{index}:off")
+        for index in range(len(guest.nics)):
+            if address := _static_address(guest, index, site):
+                words.append(f"ip={address.ip}:::{address.netmask}:{guest.name}:eth{index}:off")
     return " ".join(words)
 
 
@@ -144,15 +142,14 @@ def _seed(guest: topology.Guest, site: lan.Site) -> tuple[tuple[str, str], ...]:
 
     JSON is YAML, so that no name needs quoting rules of ours.
     """
-    static = {index: f"{address}/{prefix}" for index, _, address, prefix in _static_nics(guest, site)}
     ethernets: dict[str, object] = {}
     macs = []
     for index, nic in enumerate(guest.nics):
         mac = nic.mac or addressing.nic_mac(site.topology, guest.name, index, site.facts.seed)
         macs.append(mac)
         how: dict[str, object] = {"match": {"macaddress": mac}}
-        if index in static:
-            how |= {"dhcp4": False, "addresses": [static[index]]}
+        if static := _static_address(guest, index, site):
+            how |= {"dhcp4": False, "addresses": [str(static)]}
         else:
             how |= {"dhcp4": _has_dhcp(nic, site), "optional": True}
         ethernets[f"nic{index}"] = how

@@ -273,7 +273,10 @@ class TapBackend:
 
 @dataclass(frozen=True, slots=True)
 class Nic:
-    """A guest's network card and what it is plugged into.  model: a QEMU device name (virtio-net-pci, e1000)."""
+    """A guest's network card and what it is plugged into.  model: a QEMU device name (virtio-net-pci, e1000).
+
+    bus: QEMU's name of what the model sits on.  address: what the guest must set by itself, where no DHCP gives it one.
+    """
 
     guest: str
     index: int
@@ -284,8 +287,9 @@ class Nic:
     link_up: bool = True
     mtu_bytes: int | None = None
     bus: str = "PCI"
+    address: IPv4Interface | None = None
     FIXED: ClassVar[frozenset[str]] = frozenset(
-        {"guest", "index", "model", "mac", "backend", "boot", "mtu_bytes", "link_up", "bus"}
+        {"guest", "index", "model", "mac", "backend", "boot", "mtu_bytes", "link_up", "bus", "address"}
     )
 
     @property

@@ -1,0 +1,303 @@
+"""A lab: the only facade.  The command line, the web page and Python programs know nothing below it.
+
+    lab = Lab.load(Path("qlan.yaml"))
+    print(lab.plan())
+    lab.up()
+    lab.wait()
+    lab.down()
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+from qlan import journal, status
+from qlan.apply import Progress, apply
+from qlan.errors import ConflictError, TopologyError, UsageError
+from qlan.facts import Facts, UsedSubnet
+from qlan.host import files, leases, present, user
+from qlan.host.execute import STOP_GRACE_S
+from qlan.journal import Record
+from qlan.live import RealHost, is_rootless
+from qlan.names import nearest
+from qlan.planning import scope
+from qlan.planning.plan import Plan, plan
+from qlan.render.layout import Layout
+from qlan.resources.model import Machine, PortForward, Resource, Resources
+from qlan.status import LabStatus
+from qlan.topology.model import Picks, Realm, Topology
+
+LOCK_WAIT_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class UpReport:
+    """What `up` did.  postponed: guests that must be restarted for the change, with the keys that differ."""
+
+    plan: Plan
+    postponed: dict[str, list[str]]
+    took_s: float
+
+
+class Lab:
+    """One topology on this machine.  Constructing it does nothing."""
+
+    def __init__(self, layout: Layout, topology: Topology | None, *, digest: str = "") -> None:
+        self.layout = layout
+        self.topology = topology
+        self.digest = digest
+        self.lock_wait_s = LOCK_WAIT_S
+
+    # --- where a lab comes from
+
+    @classmethod
+    def load(cls, path: Path, *, realm: Realm | None = None, run_as: str | None = None) -> Lab:
+        """From a file.  realm and run_as go before what the file says.  TopologyError."""
+        from qlan.topology.load import load
+
+        topology = load(path)
+        return cls.of(replace(topology, realm=realm or topology.realm, run_as=run_as or topology.run_as),
+                      digest=_digest(path))  # fmt: skip
+
+    @classmethod
+    def of(cls, topology: Topology, *, digest: str = "") -> Lab:
+        """From a topology made in Python."""
+        return cls(user.layout(topology.lab), topology, digest=digest)
+
+    @classmethod
+    def named(cls, name: str) -> Lab:
+        """A lab that is up, known by its name alone; UsageError if none of that name is."""
+        layout = user.layout(name)
+        if journal.read_record(layout) is None:
+            known = journal.labs(layout)
+            near = nearest(name, known)
+            raise UsageError(f"no lab `{name}` is up", hint=f"did you mean `{near}`?" if near else
+                             f"up now: {', '.join(known) or 'none'}")  # fmt: skip
+        return cls(layout, None)
+
+    @staticmethod
+    def names() -> list[str]:
+        """The labs of this user that are up."""
+        return journal.labs(user.layout("x"))
+
+    @property
+    def name(self) -> str:
+        return self.layout.lab
+
+    @property
+    def realm(self) -> Realm:
+        """What the topology says, else what is up, else what fits the user."""
+        if self.topology and self.topology.realm:
+            return self.topology.realm
+        record = self.record
+        return record.realm if record else user.default_realm()
+
+    @property
+    def record(self) -> Record | None:
+        """What was wanted last; None if the lab is not up."""
+        return journal.read_record(self.layout)
+
+    # --- questions
+
+    def plan(self, guests: Sequence[str] = ()) -> Plan:
+        """What `up` would do; nothing is changed (but picks are remembered)."""
+        wanted = self._scoped(guests)
+        with self._host(wanted) as host:
+            return plan(wanted, host.read())
+
+    @cached_property
+    def wanted(self) -> Resources:
+        """What the topology means on this machine.  TopologyError with all problems, ConflictError, HostError."""
+        from qlan.networks.expand import expand
+        from qlan.topology import addressing
+        from qlan.topology.check import check
+
+        topology = self._topology()
+        facts = self.facts
+        problems = check(topology, facts, Path.exists)
+        if problems:
+            raise TopologyError(problems)
+        with journal.locked(self.layout.state_root / ".lock", wait_s=self.lock_wait_s, what="the list of picks"):
+            facts = replace(facts, used_subnets=(*facts.used_subnets, *self._picked_subnets()))
+            old = journal.read_picks(self.layout)
+            picks = addressing.complete(topology, old, facts)
+            if picks != old:
+                journal.write_picks(self.layout, picks)
+        return expand(topology, picks, facts, self.realm)
+
+    @cached_property
+    def facts(self) -> Facts:
+        """What this machine can do for the topology."""
+        from qlan.host.probe import probe
+
+        topology = self._topology()
+        run_as = user.find_invoking_uid(topology.run_as) if self.realm is Realm.HOST and topology.guests else None
+        record = self.record
+        held = record.wanted.values() if record else ()
+        own = [(one.protocol, one.host_port) for one in held if isinstance(one, PortForward)]
+        return probe(topology, own_ports=own, run_as=run_as)
+
+    def read(self) -> tuple[Resources, Resources]:
+        """(wanted last, present now), both by key."""
+        record = self.record
+        known = record.wanted if record else {}
+        with self._host({}) as host:
+            return known, host.read()
+
+    def status(self) -> LabStatus:
+        """Guests, NICs, addresses, forwards, and what differs from what was wanted last."""
+        wanted, there = self.read()
+        record = self.record
+        source = record.source if record else None
+        pids = {name: pid for name in guest_names({**there, **wanted})
+                if (pid := present.find_machine(self.layout, name)) is not None}  # fmt: skip
+        edited = bool(source and record and record.digest and _digest(source) != record.digest)
+        return LabStatus(self.name, self.realm.value, source, status.guests(self.layout, wanted, there, pids),
+                         status.drift(wanted, there), edited)  # fmt: skip
+
+    # --- changes
+
+    def up(self, guests: Sequence[str] = (), *, restart: bool = False, progress: Progress | None = None,
+           grace_s: float = STOP_GRACE_S) -> UpReport:  # fmt: skip
+        """Make it so.  guests: only these and what they need; restart: also where a running guest must be restarted."""
+        start = time.monotonic()
+        with self._locked():
+            wanted = self._scoped(guests)
+            before = self.record
+            self._same_lab(before)
+            known = before.wanted if before else {}
+            with self._host(wanted, grace_s=grace_s) as host:
+                there = host.read()
+                cut = scope.to_restart(plan(wanted, there), wanted, there)
+                postponed = {} if restart else {guest: keys for guest, keys in cut.items()
+                                                if scope.is_edit(guest, wanted, known)}  # fmt: skip
+                wanted = scope.without(postponed, wanted, there)
+                again = frozenset(f"machine/{guest}" for guest in cut if guest not in postponed)
+                done = self._apply(host, wanted, before, again, progress)
+        return UpReport(done, postponed, time.monotonic() - start)
+
+    def down(self, guests: Sequence[str] = (), *, grace_s: float = STOP_GRACE_S, forget: bool = False,
+             progress: Progress | None = None) -> Plan:  # fmt: skip
+        """Take it back: all, or some guests.  grace_s: for guests to shut down.  forget: what was picked, too."""
+        with self._locked():
+            before = self.record
+            known = before.wanted if before else {}
+            _check_guests(guests, known)
+            wanted = scope.for_down(known, guests) if guests else {}
+            with self._host({}, grace_s=grace_s) as host:
+                done = self._apply(host, wanted, before, frozenset(), progress)
+                if not wanted:
+                    host.forget()
+                    files.remove(self.layout.lock)
+            if forget:
+                files.remove(self.layout.picks.parent)
+        return done
+
+    def restart(self, guests: Sequence[str], *, grace_s: float = STOP_GRACE_S, progress: Progress | None = None) -> Plan:
+        """End these guests and start them again, as the file is now."""
+        with self._locked():
+            before = self.record
+            wanted = self._scoped(guests) if self.topology else (before.wanted if before else {})
+            _check_guests(guests, wanted)
+            again = frozenset(f"machine/{guest}" for guest in guests)
+            with self._host(wanted, grace_s=grace_s) as host:
+                return self._apply(host, wanted, before, again, progress)
+
+    def wait(self, guests: Iterable[str] = (), *, time_limit_s: float = 120.0,
+             seen: Callable[[leases.Arrival], None] | None = None) -> list[leases.Arrival]:  # fmt: skip
+        """Wait until each guest (none named: all) has its network; NotInTime, GuestFailed."""
+        record = self.record
+        known = record.wanted if record else {}
+        names = list(guests) or guest_names(known)
+        waiting = leases.Waiting(self.layout, known, names)
+        return waiting.wait(time_limit_s, seen or (lambda arrival: None))
+
+    # --- parts
+
+    def _topology(self) -> Topology:
+        if self.topology is None:
+            record = self.record
+            raise UsageError(f"the file of lab `{self.name}` is needed for this",
+                             hint=f"-f {record.source}" if record and record.source else "give it with -f FILE")  # fmt: skip
+        return self.topology
+
+    def _scoped(self, guests: Sequence[str]) -> Resources:
+        full = self.wanted
+        if not guests:
+            return full
+        _check_guests(guests, full)
+        record = self.record
+        return scope.for_up(full, record.wanted if record else {}, guests)
+
+    def _apply(self, host: RealHost, wanted: Resources, before: Record | None, again: frozenset[str],
+               progress: Progress | None) -> Plan:  # fmt: skip
+        """Remember what is wanted, do it, and if that fails remember again what was."""
+        topology = self.topology
+        source = topology.source if topology else before.source if before else None
+        digest = self.digest or (before.digest if before else "")
+        realm = self.realm
+        try:
+            if wanted:
+                journal.write_record(self.layout, Record(self.name, realm, source, digest, wanted))
+            done = apply(wanted, host, replace=again, progress=progress)
+        except BaseException:
+            self._remember(before, host)
+            raise
+        journal.settle(self.layout)
+        return done
+
+    def _remember(self, before: Record | None, host: RealHost) -> None:
+        if before is not None:
+            journal.write_record(self.layout, before)
+        elif not host.read():
+            host.forget()
+
+    def _host(self, wanted: Resources, *, grace_s: float = STOP_GRACE_S) -> RealHost:
+        record = self.record
+        known: dict[str, Resource] = {**(record.wanted if record else {}), **wanted}
+        rootless = self.realm is Realm.ROOTLESS or is_rootless(known)
+        return RealHost(self.layout, known, rootless=rootless, grace_s=grace_s)
+
+    def _locked(self):  # type: ignore[no-untyped-def]
+        return journal.locked(self.layout.lock, wait_s=self.lock_wait_s, what=f"lab {self.name}")
+
+    def _same_lab(self, before: Record | None) -> None:
+        """A lab of this name from another file is somebody else's."""
+        mine = self.topology.source if self.topology else None
+        if before and before.source and mine and before.source != mine:
+            raise ConflictError(f"a lab named `{self.name}` is up already, from {before.source}",
+                                hint="write another `lab:` name, or take that one down: "
+                                     f"qlan down -f {before.source}")  # fmt: skip
+        if before and before.realm is not self.realm:
+            raise ConflictError(f"lab `{self.name}` is up in the {before.realm} realm",
+                                hint="`qlan down` first, then up in the other")  # fmt: skip
+
+    def _picked_subnets(self) -> list[UsedSubnet]:
+        others: dict[str, Picks] = dict(journal.other_picks(self.layout))
+        return [UsedSubnet(subnet, f"lab {lab}") for lab, picks in others.items() for subnet in picks.subnets.values()]
+
+
+def guest_names(resources: Resources) -> list[str]:
+    """The guests among resources, in their order."""
+    return [one.guest for one in resources.values() if isinstance(one, Machine)]
+
+
+def _check_guests(guests: Sequence[str], resources: Resources) -> None:
+    known = guest_names(resources)
+    for guest in guests:
+        if guest not in known:
+            near = nearest(guest, known)
+            raise UsageError(f"no guest `{guest}` in this lab",
+                             hint=f"did you mean `{near}`?" if near else f"its guests: {', '.join(known) or 'none'}")  # fmt: skip
+
+
+def _digest(path: Path) -> str:
+    try:
+        return hashlib.blake2s(path.read_bytes()).hexdigest()
+    except OSError:
+        return ""
