@@ -6,7 +6,8 @@ there, once.  `None` means "not said": the machine or the lab's memory (`Picks`)
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv4Network, IPv6Network
 from pathlib import Path
@@ -15,6 +16,13 @@ from typing import Literal
 from qlan.errors import Mark
 
 Protocol = Literal["tcp", "udp"]
+
+Marks = Mapping[str, Mark]  # where the value of a key stands, for errors that point at it
+
+KINDS = ("private", "host-only")  # kinds of `networks:`; `user` and `none` are said at the NIC itself
+HOST_KINDS = ("host-only",)  # those that give the host an address on the network
+
+MODEL_ALIASES = {"virtio": "virtio-net-pci", "ne2k": "ne2k_pci", "usb": "usb-net"}  # as people say them -> as QEMU does
 
 
 class Realm(StrEnum):
@@ -46,6 +54,7 @@ class Network:
     dns: bool = True
     mtu_bytes: int | None = None
     mark: Mark | None = None
+    marks: Marks = field(default_factory=dict, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +104,7 @@ class Nic:
     link_up: bool = True
     mtu_bytes: int | None = None
     mark: Mark | None = None
+    marks: Marks = field(default_factory=dict, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +137,7 @@ class Guest:
     qemu_args: tuple[str, ...] = ()
     nics: tuple[Nic, ...] = ()
     mark: Mark | None = None
+    marks: Marks = field(default_factory=dict, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,14 +151,27 @@ class Topology:
     run_as: str | None = None
     source: Path | None = None
     mark: Mark | None = None
+    marks: Marks = field(default_factory=dict, compare=False, repr=False)
+
+    _networks: dict[str, Network] = field(init=False, compare=False, repr=False)
+    _guests: dict[str, Guest] = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Index by name: ten thousand guests are each looked up several times."""
+        object.__setattr__(self, "_networks", {network.name: network for network in self.networks})
+        object.__setattr__(self, "_guests", {guest.name: guest for guest in self.guests})
 
     def network(self, name: str) -> Network:
         """The network of that name; KeyError."""
-        return {network.name: network for network in self.networks}[name]
+        return self._networks[name]
 
     def guest(self, name: str) -> Guest:
         """The guest of that name; KeyError."""
-        return {guest.name: guest for guest in self.guests}[name]
+        return self._guests[name]
+
+    def realm_for(self, uid: int) -> Realm:
+        """Where the lab lives when this user asks: as written, else the host's own for root."""
+        return self.realm or (Realm.HOST if uid == 0 else Realm.ROOTLESS)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,98 @@
+"""A file becomes a Topology, or all its problems at once."""
+
+from __future__ import annotations
+
+import re
+import stat
+from pathlib import Path
+
+from qlan.errors import Mark, Problem, TopologyError
+from qlan.names import NAME_MAX
+from qlan.topology.document import compose
+from qlan.topology.guests import read_guests
+from qlan.topology.model import Realm, Topology
+from qlan.topology.networks import read_networks
+from qlan.topology.reader import Fields, Reader
+from qlan.topology.scalars import parse_text, parse_word
+from qlan.topology.vocabulary import LAB
+
+SIZE_MAX_BYTES = 8 << 20
+
+
+def load(path: Path) -> Topology:
+    """Read a lab's file; TopologyError with everything that is wrong with it."""
+    return parse(_read_text(path), str(path))
+
+
+def parse(text: str, file: str) -> Topology:
+    """The topology of a text.  file: its name, for marks; its folder is what relative paths start from."""
+    folder = Path(file).parent.resolve()
+    root, problems = compose(text, file)
+    reader = Reader(folder, problems)
+    fields = reader.fields(root, "the file", LAB)
+    topology = _read_topology(fields, folder / Path(file).name, reader)
+    if reader.problems:
+        problems = [*reader.problems, *_further_problems(topology, reader)]
+        raise TopologyError(sorted(set(problems), key=lambda problem: (problem.mark or Mark("", 0, 0), problem.what)))
+    return topology
+
+
+def lab_name(folder: str) -> str:
+    """A lab's name made of a folder's."""
+    name = re.sub(r"[^a-z0-9]+", "-", folder.lower())[:NAME_MAX].strip("-")
+    return name or "lab"
+
+
+def _read_topology(fields: Fields, source: Path, reader: Reader) -> Topology:
+    networks, guests = fields.node("networks"), fields.node("guests")
+    realm = fields.choice("realm")
+    return Topology(
+        lab=fields.value("lab", parse_text) or lab_name(source.parent.name),
+        networks=read_networks(networks, reader) if networks else (),
+        guests=read_guests(guests, reader) if guests else (),
+        realm=Realm(realm) if realm else None,
+        run_as=fields.value("user", parse_word),
+        source=source,
+        mark=fields.mark,
+        marks=fields.marks,
+    )
+
+
+def _further_problems(topology: Topology, reader: Reader) -> list[Problem]:
+    """What is wrong with what could be read, so that the user has to come back only once."""
+    return []
+
+
+def _read_text(path: Path) -> str:
+    try:
+        status = path.stat()
+        if stat.S_ISDIR(status.st_mode):
+            raise _refused(path, "this is a folder", f"name the file in it, like {path / 'qlan.yaml'}")
+        if status.st_size > SIZE_MAX_BYTES:
+            what = f"the file is {status.st_size / (1 << 20):.0f} MB; more than {SIZE_MAX_BYTES >> 20} is not read"
+            raise _refused(path, what, "is it a disk image?")
+        with path.open("rb") as file:
+            data = file.read(SIZE_MAX_BYTES + 1)
+    except FileNotFoundError as error:
+        raise _refused(path, "there is no such file", "`qlan init` writes one; `-f FILE` names another") from error
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+        reason = getattr(error, "strerror", None) or str(error)
+        raise _refused(path, f"the file cannot be read: {reason}", "") from error
+    if len(data) > SIZE_MAX_BYTES:
+        raise _refused(path, f"more than {SIZE_MAX_BYTES >> 20} MB is not read", "is it a disk image?")
+    return _decoded(data, path)
+
+
+def _decoded(data: bytes, path: Path) -> str:
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        before = data[: error.start]
+        column = len(before.rpartition(b"\n")[2].decode("utf-8")) + 1
+        mark = Mark(str(path), before.count(b"\n") + 1, column)
+        what = f"byte 0x{data[error.start]:02x} is not UTF-8"
+        raise TopologyError([Problem(mark, what, "save the file as UTF-8")]) from error
+
+
+def _refused(path: Path, what: str, hint: str) -> TopologyError:
+    return TopologyError([Problem(Mark(str(path), 1, 1), what, hint)])

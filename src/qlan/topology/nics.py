@@ -1,0 +1,136 @@
+"""The `nics:` of a guest: a list of short forms (`lan`, `user,model=e1000`) and mappings."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from qlan.errors import Mark
+from qlan.topology.document import Mapping, Node, Scalar, Sequence
+from qlan.topology.forwards import parse_forward, read_forward
+from qlan.topology.model import Forward, Nic, UserNetwork
+from qlan.topology.reader import Fields, Reader
+from qlan.topology.scalars import (
+    MTU_MAX,
+    MTU_MIN,
+    parse_address,
+    parse_bootfile,
+    parse_domain,
+    parse_flag,
+    parse_guestfwd,
+    parse_hostname,
+    parse_integer,
+    parse_ipv6_prefix,
+    parse_mac,
+    parse_subnet,
+    parse_text,
+    parse_word,
+)
+from qlan.topology.spec import parse_spec
+from qlan.topology.vocabulary import NIC, SORTS, USER
+
+_NICS_HINT = "write `nics: [lan, user]`, or `nics: none`"
+
+
+def read_nics(node: Node | None, owner: str, reader: Reader) -> tuple[Nic, ...]:
+    """A guest's NICs.  Without the key a guest has one `user` NIC, as with QEMU itself; `none` and `[]` are none."""
+    if node is None:
+        return (Nic(user=UserNetwork()),)
+    if _is_none(node):
+        return ()
+    items = reader.items(node, f"`nics` of {owner}", _NICS_HINT)
+    if len(items) == 1 and _is_none(items[0]):
+        return ()
+    found = []
+    for index, item in enumerate(items):
+        if _is_none(item):
+            reader.problem(item.mark, f"`none` beside other NICs of {owner}", "leave it out, or write `nics: none`")
+            continue
+        found.append(read_nic(item, f"NIC {index} of {owner}", reader))
+    return tuple(found)
+
+
+def read_nic(node: Node, title: str, reader: Reader) -> Nic:
+    """One NIC, in whichever form."""
+    before = len(reader.problems)
+    if isinstance(node, Scalar) and not node.is_null:
+        node = parse_spec(node, reader)
+    nic = _read_fields(reader.fields(node, title, NIC), node)
+    if len(reader.problems) > before:
+        reader.damaged.add(node.mark)
+    return nic
+
+
+def _is_none(node: Node) -> bool:
+    return isinstance(node, Scalar) and node.text == "none"
+
+
+def _read_fields(fields: Fields, node: Node) -> Nic:
+    user, user_marks = _read_user(fields)
+    if fields.has("network") == fields.has("user") and (isinstance(node, Mapping) or node.size == 1):
+        both = fields.has("network")
+        what = (
+            f"{fields.title} has `network` and `user`" if both else f"{fields.title} says neither `network` nor `user`"
+        )
+        hint = "make it two NICs" if both else "write `network: NAME`, or `user: true`"
+        fields.reader.problem(node.mark, what, hint)
+    return Nic(
+        network=fields.value("network", parse_text),
+        user=user,
+        model=fields.value("model", parse_word) or "virtio",
+        mac=fields.value("mac", parse_mac),
+        address=fields.value("address", parse_address),
+        forwards=_read_forwards(fields),
+        boot=fields.choice("boot") is not None,
+        link_up=fields.choice("link") != "down",
+        mtu_bytes=fields.value("mtu", lambda text: parse_integer(text, MTU_MIN, MTU_MAX)),
+        mark=node.mark,
+        marks=fields.marks | user_marks,
+    )
+
+
+def _read_forwards(fields: Fields) -> tuple[Forward, ...]:
+    node = fields.node("forwards")
+    if node is None:
+        return ()
+    title = fields.called("forwards")
+    found: list[Forward | None] = []
+    for item in fields.reader.items(node, title, 'write `forwards: ["2222:22"]`'):
+        if isinstance(item, Scalar):
+            found.append(fields.reader.scalar(item, title, "a forward", partial(parse_forward, mark=item.mark)))
+        elif isinstance(item, Sequence):
+            fields.reader.problem(item.mark, f"{title}: a forward is one text, not a list", 'write it like "2222:22"')
+        else:
+            found.append(read_forward(item, title, fields.reader))
+    return tuple(forward for forward in found if forward)
+
+
+def _read_user(fields: Fields) -> tuple[UserNetwork | None, dict[str, Mark]]:
+    node = fields.node("user")
+    if node is None:
+        return None, {}
+    if isinstance(node, Scalar) and not node.is_null:
+        wanted = fields.reader.scalar(node, fields.called("user"), SORTS["user"], parse_flag)
+        if wanted is False:
+            fields.reader.problem(
+                node.mark, f"{fields.called('user')} is false", "leave the NIC out, or name a network"
+            )
+        return UserNetwork(), {}
+    inner = fields.reader.fields(node, f"`user` of {fields.title}", USER)
+    network = UserNetwork(
+        subnet=inner.value("subnet", parse_subnet),
+        host=inner.value("host", parse_address),
+        dhcp_start=inner.value("dhcp_start", parse_address),
+        dns=inner.value("dns", parse_address),
+        domain=inner.value("domain", parse_domain),
+        search=inner.several("search", parse_domain),
+        hostname=inner.value("hostname", parse_hostname),
+        ipv4=inner.flag("ipv4", True),
+        ipv6=inner.value("ipv6", parse_flag),
+        ipv6_prefix=inner.value("ipv6_prefix", parse_ipv6_prefix),
+        restrict=inner.flag("restrict", False),
+        tftp=inner.path("tftp"),
+        bootfile=inner.value("bootfile", parse_bootfile),
+        smb=inner.path("smb"),
+        guestfwd=inner.several("guestfwd", parse_guestfwd),
+    )
+    return network, {f"user.{key}": mark for key, mark in inner.marks.items()}
