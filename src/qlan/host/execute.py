@@ -18,7 +18,7 @@ from typing import TypeVar
 from qlan.errors import CommandFailed, ConflictError, HostError
 from qlan.host import files, machine, process
 from qlan.host.namespace import explain_denied, find_holder, holder
-from qlan.host.run import environment, run, shown, tool
+from qlan.host.run import run, shown, tool
 from qlan.host.tap import open_taps
 from qlan.render.command import Boot, Command, Hold, Ip, OpenTap, Reload, Remove, Run, Stop, Write
 from qlan.render.layout import Layout
@@ -110,8 +110,9 @@ class Executor:
 
     def _stop(self, commands: list[Stop]) -> None:
         machine.ask_to_stop(commands, self.grace_s)
-        pids = {pid: one.what for one in commands if (pid := self._find(one)) is not None}
-        process.end(pids, grace_s=3.0)
+        for at_once, group in groupby(commands, key=lambda one: one.at_once):
+            pids = {pid: one.what for one in group if (pid := self._find(one)) is not None}
+            process.end(pids, grace_s=0 if at_once else 3.0)
 
     def _reload(self, commands: list[Reload]) -> None:
         for one in commands:
@@ -122,8 +123,7 @@ class Executor:
 
     def _find(self, command: Stop | Reload) -> int | None:
         inside = find_holder(self.layout, "namespace/realm") if self.rootless else None
-        mark = command.mark if isinstance(command, Reload) or command.ask is None else ""
-        return process.find_recorded(command.record, mark=mark, inside=inside)
+        return process.find_recorded(command.record, mark=command.mark, inside=inside)
 
     def _entered(self, namespace: str) -> list[str]:
         words = enter(namespace, rootless=self.rootless)
@@ -158,12 +158,10 @@ def _start_holder(argv: list[str], record: Path) -> None:
     record.unlink(missing_ok=True)
     error_read, error_write = os.pipe()
     ready_read, ready_write = os.pipe()
-    with open(os.devnull, "r+b") as null:  # noqa: PTH123  a device, not a path of ours
-        os.posix_spawnp(
-            argv[0], argv, environment(), setsid=True,
-            file_actions=[(os.POSIX_SPAWN_DUP2, null.fileno(), 0), (os.POSIX_SPAWN_DUP2, null.fileno(), 1),
-                          *machine.placed([(error_write, 2), (ready_write, 3)])],
-        )  # fmt: skip
+    null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+    words = ["sh", "-c", '"$@" &', "sh", *argv]  # a realm's unshare waits for the holder: nobody's child but init's
+    process.spawn(words, [(null, 0), (null, 1), (error_write, 2), (ready_write, 3)])
+    os.close(null)
     os.close(error_write)
     os.close(ready_write)
     with os.fdopen(ready_read, "rb") as ready:

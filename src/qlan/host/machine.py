@@ -9,19 +9,19 @@ from __future__ import annotations
 import fcntl
 import os
 import socket
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from qlan.errors import GuestFailed, HostError, QmpError
 from qlan.host import files, process
-from qlan.host.run import environment, shown, tool
+from qlan.host.run import shown, tool
 from qlan.render.command import FIRST_FD, Boot, Stop
 
-_RECORD = 'read -r stat </proc/self/stat && echo "$stat" >"$0" && exec "$@"'
+# In the background of a shell that ends at once: nobody's child but init's, so nobody has to reap it.
+_RECORD = '(read -r stat </proc/self/stat && echo "$stat" >"$0" && exec "$@") &'
 _START_TIME_LIMIT_S = 60.0
-_HIGH_FD = 512  # above every number that is given out below
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class Started:
         if self.boot.then:
             from qlan.qmp.monitor import execute
 
-            execute(self.boot.sockets[0], [(name, dict(pairs)) for name, pairs in self.boot.then])
+            execute(self.boot.sockets[0], [(call.name, dict(call.arguments)) for call in self.boot.then])
 
     def _failure(self) -> GuestFailed:
         words = self.boot.log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
@@ -87,21 +87,10 @@ def _spawn(boot: Boot, fds: list[int]) -> None:
         os.fchown(log, boot.run_as, -1)
     numbered = [(null, 0), (log, 1), (log, 2), *((fd, FIRST_FD + place) for place, fd in enumerate(fds))]
     try:
-        os.posix_spawnp("sh", argv, environment(), file_actions=placed(numbered), setsid=True)
+        process.spawn(argv, numbered)
     finally:
         os.close(log)
         os.close(null)
-
-
-def placed(numbered: Iterable[tuple[int, int]]) -> list[tuple[int, int, int]]:
-    """posix_spawn's actions that put each descriptor at its number, whatever is there now: first all up, then down."""
-    up, down, close = [], [], []
-    for place, (fd, number) in enumerate(numbered):
-        high = _HIGH_FD + place
-        up.append((os.POSIX_SPAWN_DUP2, fd, high))
-        down.append((os.POSIX_SPAWN_DUP2, high, number))
-        close.append((os.POSIX_SPAWN_CLOSE, high))
-    return [*up, *down, *close]  # type: ignore[list-item]
 
 
 def _as_user(uid: int | None) -> list[str]:

@@ -11,13 +11,16 @@ import os
 import select
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from qlan.errors import HostError, NotInTime
+from qlan.host.run import environment
 
+_HIGH_FD = 512  # above every number that a program of ours gets a descriptor at
 _START_TIME_FIELD = 19  # of what follows the name in /proc/PID/stat, proc(5): field 22
 
 
@@ -106,6 +109,27 @@ def _carries(pid: int, mark: str) -> bool:
         return False
 
 
+def spawn(argv: Sequence[str], numbered: Iterable[tuple[int, int]]) -> None:
+    """Run a shell line that leaves something behind in the background and ends; (descriptor, number it gets there).
+
+    In a session of its own, so that a Ctrl-C in our terminal does not reach it.
+    """
+    actions = [*placed(numbered)]
+    child = os.posix_spawnp(argv[0], list(argv), environment(), file_actions=actions, setsid=True)
+    os.waitpid(child, 0)
+
+
+def placed(numbered: Iterable[tuple[int, int]]) -> list[Any]:
+    """posix_spawn's actions that put each descriptor at its number, whatever is there now: first all up, then down."""
+    up, down, close = [], [], []
+    for place, (fd, number) in enumerate(numbered):
+        high = _HIGH_FD + place
+        up.append((os.POSIX_SPAWN_DUP2, fd, high))
+        down.append((os.POSIX_SPAWN_DUP2, high, number))
+        close.append((os.POSIX_SPAWN_CLOSE, high))
+    return [*up, *down, *close]
+
+
 def wait_gone(pids: Sequence[int], time_limit_s: float) -> list[int]:
     """Wait until the processes have ended; returns those that have not in time.
 
@@ -142,10 +166,11 @@ def kill(pid: int, number: signal.Signals, what: str) -> None:
 
 
 def end(pids: dict[int, str], grace_s: float) -> None:
-    """SIGTERM, then SIGKILL after grace_s to what is left; pids maps ids to names for errors."""
-    for pid, what in pids.items():
-        kill(pid, signal.SIGTERM, what)
-    left = wait_gone(list(pids), grace_s)
+    """SIGTERM, then SIGKILL after grace_s (0: at once) to what is left; pids maps ids to names for errors."""
+    if grace_s > 0:
+        for pid, what in pids.items():
+            kill(pid, signal.SIGTERM, what)
+    left = wait_gone(list(pids), grace_s) if grace_s > 0 else list(pids)
     for pid in left:
         kill(pid, signal.SIGKILL, pids[pid])
     left = wait_gone(left, 10.0)

@@ -18,6 +18,7 @@ from qlan.resources.model import (
     Tap,
     TapBackend,
     UserBackend,
+    field_names,
 )
 from qlan.topology import addressing
 from qlan.topology import model as topology
@@ -73,7 +74,7 @@ def _nic(guest: topology.Guest, index: int, nic: topology.Nic, tap: Tap | None, 
 
 
 def _user_backend(guest: topology.Guest, user: topology.UserNetwork) -> UserBackend:
-    values = {name: getattr(user, name) for name in UserBackend.__dataclass_fields__}
+    values = {name: getattr(user, name) for name in field_names(UserBackend)}
     values["hostname"] = user.hostname or guest.name
     return UserBackend(**values)
 

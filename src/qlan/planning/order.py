@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qlan.resources.model import Machine, Nic, PortForward, RESOURCE_TYPES, Resource  # isort: skip
+from qlan.resources.model import RESOURCE_TYPES, Machine, Namespace, Nic, PortForward, Resource
 
 _RANK = {cls: rank for rank, cls in enumerate(RESOURCE_TYPES)}
 _OF_A_GUEST = (Machine, Nic, PortForward)
@@ -14,4 +14,5 @@ def order_of(resource: Resource) -> tuple[int, str, int, int, str]:
     if isinstance(resource, _OF_A_GUEST):
         index = resource.index if isinstance(resource, Nic) else 0
         return (_RANK[Machine], resource.guest, rank, index, resource.key)
-    return (rank, "", 0, 0, resource.key)
+    depth = int(isinstance(resource, Namespace) and bool(resource.parent))
+    return (rank, "", depth, 0, resource.key)

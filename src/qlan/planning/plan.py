@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from qlan.planning.order import order_of
-from qlan.resources.model import Resource
+from qlan.resources.model import Resource, field_names
 
 
 class Action(StrEnum):
@@ -85,7 +85,7 @@ def changed_fields(before: Resource, after: Resource) -> dict[str, tuple[object,
     """The fields in which two resources of one type differ: name to (before, after)."""
     return {
         name: (getattr(before, name), getattr(after, name))
-        for name in before.__dataclass_fields__
+        for name in field_names(type(before))
         if getattr(before, name) != getattr(after, name)
     }
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from qlan.planning.plan import Action, Plan, Step
 from qlan.resources.model import Resource
 
@@ -36,20 +38,22 @@ def summary(plan: Plan) -> str:
 
 
 def _fields(resource: Resource) -> list[str]:
-    default = {name: field.default for name, field in resource.__dataclass_fields__.items()}
-    shown = []
-    for name in resource.__dataclass_fields__:
-        value = getattr(resource, name)
-        if name not in _IN_KEY and value != default[name] and value != ():
-            shown.append(f"{name}={_value(value)}")
-    return shown
+    return [f"{name}={_value(value)}" for name, value in _said(resource) if name not in _IN_KEY]
+
+
+def _said(one: object) -> list[tuple[str, object]]:
+    """The fields that are not as they are by default."""
+    found = []
+    for field in dataclasses.fields(one):  # type: ignore[arg-type]
+        value = getattr(one, field.name)
+        if value not in (field.default, ()):
+            found.append((field.name, value))
+    return found
 
 
 def _value(value: object) -> str:
     if isinstance(value, tuple):
         return f"{len(value)} of them" if len(value) > 3 else "[" + ", ".join(_value(item) for item in value) + "]"
-    if hasattr(value, "__dataclass_fields__"):
-        inner = [f"{name} {_value(getattr(value, name))}" for name, field in value.__dataclass_fields__.items()
-                 if getattr(value, name) != field.default and getattr(value, name) != ()]  # fmt: skip
-        return " ".join(inner) or type(value).__name__
+    if dataclasses.is_dataclass(value):
+        return " ".join(f"{name} {_value(inner)}" for name, inner in _said(value)) or type(value).__name__
     return "-" if value is None else str(value)

@@ -63,6 +63,14 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
+class QmpCall:
+    """A QMP command with its arguments."""
+
+    name: str
+    arguments: tuple[tuple[str, object], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Boot:
     """Start a QEMU.  It gets listening sockets and TAPs as descriptors from FIRST_FD on, in this order.
 
@@ -76,18 +84,23 @@ class Boot:
     log: Path
     sockets: tuple[Path, ...]
     taps: tuple[tuple[str, str], ...]  # (namespace, name)
-    then: tuple[tuple[str, tuple[tuple[str, object], ...]], ...] = ()
+    then: tuple[QmpCall, ...] = ()
     run_as: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """End a process that we started.  ask: the QMP socket on which to ask first; mark: a word that its argv must have."""
+    """End a process that we started.
+
+    mark: the record is a daemon's pid file, and this word is in its command line.  ask: the QMP socket on which to ask
+    first.  at_once: it hears no other signal than SIGKILL (the first process of a namespace).
+    """
 
     record: Path
     what: str
     mark: str = ""
     ask: Path | None = None
+    at_once: bool = False
 
 
 @dataclass(frozen=True, slots=True)

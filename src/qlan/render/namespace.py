@@ -12,7 +12,10 @@ from qlan.render.command import Command, Hold, Ip, Remove, Stop
 from qlan.render.scene import Scene
 from qlan.resources.model import HOST, Namespace
 
-_HOLD = 'trap "" CHLD; read -r stat </proc/self/stat; echo "$stat" >"$0" && echo >&3 && exec 3>&- && exec sleep infinity'
+_HOLD = (
+    'read -r stat </proc/self/stat; echo "$stat" >"$0" && echo >&3 && exec 3>&- && '
+    "exec env --ignore-signal=CHLD sleep infinity"
+)
 # Inside a realm the holder must be left behind by the shell that starts it: what enters a process namespace waits.
 _LEAVE_HOLDER = f"({_HOLD}) >/dev/null 2>&1 &"
 
@@ -20,6 +23,7 @@ _LEAVE_HOLDER = f"({_HOLD}) >/dev/null 2>&1 &"
 def create(namespace: Namespace, scene: Scene) -> list[Command]:
     """The holder, and its loopback up (a server in it talks to itself there)."""
     record = scene.layout.namespace(namespace.name)
+    argv: tuple[str, ...]
     if namespace.user:
         unshare = ("unshare", "--user", "--map-root-user", "--net", "--mount", "--pid", "--fork", "--kill-child")
         argv = (*unshare, "sh", "-c", _HOLD, str(record))
@@ -31,7 +35,7 @@ def create(namespace: Namespace, scene: Scene) -> list[Command]:
 def delete(namespace: Namespace, scene: Scene) -> list[Command]:
     """End the holder: the kernel removes what was in the namespace."""
     record = scene.layout.namespace(namespace.name)
-    return [Stop(record, namespace.key), Remove(record)]
+    return [Stop(record, namespace.key, at_once=True), Remove(record)]
 
 
 def enter(key: str, *, rootless: bool) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 
 from qlan.render import user_netdev
-from qlan.render.command import FIRST_FD, Boot, Command, Remove, Stop, Write
+from qlan.render.command import FIRST_FD, Boot, Command, QmpCall, Remove, Stop, Write
 from qlan.render.option import Option, escape
 from qlan.render.scene import Scene
 from qlan.resources import codec
@@ -24,15 +24,15 @@ def create(machine: Machine, scene: Scene) -> list[Command]:
     nics = scene.nics(guest)
     taps = tuple(_tap(nic.backend, scene) for nic in nics if isinstance(nic.backend, TapBackend))
     unplugged = [nic for nic in nics if not nic.link_up]
-    then = tuple(("set_link", (("name", device_id(nic)), ("up", False))) for nic in unplugged)
+    then = [QmpCall("set_link", (("name", device_id(nic)), ("up", False))) for nic in unplugged]
     if unplugged:
-        then += (("cont", ()),)
+        then.append(QmpCall("cont"))
     seed: list[Command] = [Write(layout.guest(guest) / "seed" / name, text, machine.run_as)
                            for name, text in machine.seed]  # fmt: skip
     boot = Boot(
         guest, tuple(argv(machine, scene)), record=layout.guest(guest) / "process", log=layout.qemu_log(guest),
         sockets=(layout.qmp(guest), layout.serial(guest)),
-        taps=tuple((tap.namespace, tap.name) for tap in taps), then=then, run_as=machine.run_as,
+        taps=tuple((tap.namespace, tap.name) for tap in taps), then=tuple(then), run_as=machine.run_as,
     )  # fmt: skip
     return [*seed, Write(layout.guest(guest) / "guest.json", _record(machine, scene)), boot]
 
@@ -40,7 +40,7 @@ def create(machine: Machine, scene: Scene) -> list[Command]:
 def delete(machine: Machine, scene: Scene) -> list[Command]:
     """Asked by ACPI first; its files go when it is gone."""
     folder = scene.layout.guest(machine.guest)
-    stop = Stop(folder / "process", machine.key, mark=str(folder / "pid"), ask=scene.layout.qmp(machine.guest))
+    stop = Stop(folder / "process", machine.key, ask=scene.layout.qmp(machine.guest))
     return [stop, Remove(folder)]
 
 

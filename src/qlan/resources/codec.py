@@ -29,7 +29,7 @@ Decoder = Callable[[Any], Any]
 def encode(value: Any) -> Any:
     """A resource (or a part of one) as JSON data."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        fields = {name: encode(getattr(value, name)) for name in value.__dataclass_fields__}
+        fields = {name: encode(getattr(value, name)) for name in model.field_names(type(value))}
         return {"type": type(value).__name__, **fields}
     if isinstance(value, tuple):
         return [encode(item) for item in value]

@@ -7,7 +7,8 @@ be changed in place: a change of one of them means delete and create.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from functools import cache
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Network
 from pathlib import Path
 from typing import ClassVar
@@ -337,7 +338,13 @@ class PortForward:
 Resource = Namespace | Bridge | Address | Veth | Tap | Dnsmasq | Machine | Nic | PortForward
 
 RESOURCE_TYPES: tuple[type[Resource], ...] = (
-    Namespace, Bridge, Address, Veth, Tap, Dnsmasq, Machine, Nic, PortForward,
+    Namespace, Bridge, Veth, Address, Tap, Dnsmasq, Machine, Nic, PortForward,
 )  # fmt: skip
 
 Resources = dict[str, Resource]  # by key
+
+
+@cache
+def field_names(kind: type) -> tuple[str, ...]:
+    """The fields of a resource type (or of a part of one), in their order."""
+    return tuple(field.name for field in fields(kind))
