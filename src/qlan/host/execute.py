@@ -84,7 +84,7 @@ class Executor:
     def _open_taps(self, commands: list[OpenTap]) -> None:
         for namespace, group in groupby(commands, key=lambda one: one.namespace):
             names = [one.name for one in group]
-            fds = open_taps(self.layout, namespace, names)
+            fds = open_taps(holder(self.layout, namespace) if namespace else None, names)
             self._taps |= {(namespace, name): fd for name, fd in zip(names, fds, strict=True)}
 
     def _write(self, commands: list[Write]) -> None:

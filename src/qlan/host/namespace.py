@@ -24,28 +24,28 @@ def find_holder(layout: Layout, key: str) -> int | None:
 
 def holder(layout: Layout, key: str) -> int:
     """The process that holds a namespace; HostError if it is gone."""
+    assert key != HOST
     pid = find_holder(layout, key)
     if pid is None:
         raise HostError(f"{key} of lab {layout.lab} is not there any more", hint="`qlan up` makes it again")
     return pid
 
 
-def open_inside(layout: Layout, key: str, opener: Callable[[], list[int]]) -> list[int]:
-    """Descriptors that `opener` opens inside a namespace.
+def open_inside(pid: int | None, opener: Callable[[], list[int]]) -> list[int]:
+    """Descriptors that `opener` opens inside the namespaces of a process (None: here).
 
     A child enters it and sends them back (SCM_RIGHTS): entering a user namespace cannot be undone, and only a process
     with one thread may do it.  OSError of the opener comes back as OSError.
     """
-    if key == HOST:
+    if pid is None:
         return opener()
-    pid = holder(layout, key)
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     child = os.fork()
     if child == 0:
         _child(pid, theirs, opener)
     theirs.close()
     try:
-        return _received(ours, key)
+        return _received(ours, pid)
     finally:
         ours.close()
         os.waitpid(child, 0)
@@ -70,7 +70,7 @@ def _child(pid: int, channel: socket.socket, opener: Callable[[], list[int]]) ->
         os._exit(status)
 
 
-def _received(channel: socket.socket, key: str) -> list[int]:
+def _received(channel: socket.socket, pid: int) -> list[int]:
     fds: list[int] = []
     while True:
         message, more, _, _ = socket.recv_fds(channel, 1024, _FDS_AT_ONCE + 3)
@@ -82,7 +82,7 @@ def _received(channel: socket.socket, key: str) -> list[int]:
                 os.close(fd)
             number, _, name = message.decode().partition(" ")
             if not number:
-                raise HostError(f"the helper that entered {key} died")
+                raise HostError(f"the helper that entered the namespaces of process {pid} died")
             raise OSError(int(number), os.strerror(int(number)), name)
 
 

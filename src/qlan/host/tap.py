@@ -11,7 +11,6 @@ from pathlib import Path
 
 from qlan.errors import ConflictError, Denied, HostError
 from qlan.host.namespace import open_inside
-from qlan.render.layout import Layout
 
 _TUN = "/dev/net/tun"
 _TUNSETIFF = 0x400454CA
@@ -19,10 +18,10 @@ _IFF_TAP, _IFF_NO_PI, _IFF_VNET_HDR, _IFF_TUN_EXCL = 0x0002, 0x1000, 0x4000, 0x8
 _IFREQ = struct.Struct("16sH22x")
 
 
-def open_taps(layout: Layout, namespace: str, names: Sequence[str]) -> list[int]:
-    """One descriptor a name.  Denied, ConflictError (a link of that name is there), HostError."""
+def open_taps(pid: int | None, names: Sequence[str]) -> list[int]:
+    """One descriptor a name, in the network namespace of a process (None: ours).  Denied, ConflictError (a link of that name is there), HostError."""
     try:
-        return open_inside(layout, namespace, lambda: [_open(name) for name in names])
+        return open_inside(pid, lambda: [_open(name) for name in names])
     except OSError as error:
         raise _explained(error) from error
 

@@ -1,0 +1,142 @@
+"""The commands of a plan as a shell script that anyone can read and run: `qlan plan --script`.
+
+Words are quoted by shlex and texts stand in here-documents with a quoted end, so nothing in them is expanded; the
+processes of namespaces are shell variables, known when the script runs.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Sequence
+
+from qlan.render.command import Boot, Command, Hold, Ip, OpenTap, Reload, Remove, Run, Stop, Write
+from qlan.render.layout import Layout
+from qlan.render.namespace import enter
+from qlan.resources.model import HOST
+
+_PID = re.compile(r"@([^@]+)@")
+
+
+def script(commands: Sequence[Command], layout: Layout, *, rootless: bool, plan: Sequence[str], python: str) -> str:
+    """The whole script.  plan: its lines, for the head.  python: the interpreter that has qlan, for TAP descriptors."""
+    writer = _Writer(rootless, python)
+    head = ["#!/bin/sh", f"# What `qlan up` does for lab {layout.lab}:", *(f"#   {line}" for line in plan),
+            "set -eu", 'pid_of() { read -r pid rest <"$1"; echo "$pid"; }', ""]  # fmt: skip
+    for command in commands:
+        writer.add(command)
+    return "\n".join([*head, *writer.finished()]) + "\n"
+
+
+class _Writer:
+    """Collects lines; neighbouring `ip` lines of one namespace become one batch."""
+
+    def __init__(self, rootless: bool, python: str) -> None:
+        self._rootless = rootless
+        self._python = python
+        self._lines: list[str] = []
+        self._batch: list[str] = []
+        self._batch_of = HOST
+        self._taps: dict[tuple[str, str], list[str]] = {}
+        self._opened: tuple[str, str] | None = None
+
+    def add(self, command: Command) -> None:
+        """One command more."""
+        if isinstance(command, OpenTap):
+            self._opened = (command.namespace, command.name)
+            self._taps[self._opened] = []
+            return
+        if isinstance(command, Ip):
+            self._ip(command)
+            return
+        self._flush()
+        self._lines += self._of(command)
+
+    def finished(self) -> list[str]:
+        """All lines."""
+        self._flush()
+        return self._lines
+
+    def _ip(self, command: Ip) -> None:
+        if self._opened and f"dev {self._opened[1]} " in command.line:
+            self._taps[self._opened].append(command.line)
+            return
+        if command.namespace != self._batch_of:
+            self._flush()
+        self._batch_of = command.namespace
+        self._batch.append(command.line)
+
+    def _flush(self) -> None:
+        if not self._batch:
+            return
+        self._lines += [f"{self._entered(self._batch_of)}ip -batch - <<END", *map(_filled, self._batch), "END", ""]
+        self._batch = []
+
+    def _of(self, command: Command) -> list[str]:
+        if isinstance(command, Write):
+            folder, path = _quoted([str(command.path.parent)]), _quoted([str(command.path)])
+            owner = [f"chown {command.uid} {path}"] if command.uid is not None else []
+            return [f"mkdir -p {folder}", f"cat >{path} <<'END'", command.text.rstrip("\n"), "END", *owner, ""]
+        if isinstance(command, Remove):
+            return [f"rm -rf {_quoted([str(command.path)])}", ""]
+        if isinstance(command, Hold):
+            return self._hold(command)
+        if isinstance(command, Run):
+            return [_quoted(command.argv), ""]
+        if isinstance(command, Boot):
+            return self._boot(command)
+        if isinstance(command, Stop | Reload):
+            number = "KILL" if isinstance(command, Stop) and command.at_once else "TERM"
+            number = "HUP" if isinstance(command, Reload) else number
+            return [f"# {command.what}", f'kill -{number} "$(pid_of {_quoted([str(command.record)])})"', ""]
+        raise AssertionError(command)
+
+    def _hold(self, command: Hold) -> list[str]:
+        record = _quoted([str(command.record)])
+        return [
+            f"# {command.key}: a process that holds it open, and says on descriptor 3 when it is there",
+            f"mkdir -p {_quoted([str(command.record.parent)])}",
+            f"ready=$( ({_quoted(command.argv)} 3>&1 >/dev/null & ) | head -n 1; echo ready)",
+            f"{_variable(command.key)}=$(pid_of {record})",
+            "",
+        ]
+
+    def _boot(self, command: Boot) -> list[str]:
+        words = [self._python, "-m", "qlan.host.handover", "--guest", command.guest,
+                 "--folder", str(command.record.parent)]  # fmt: skip
+        lines: list[str] = []
+        for namespace, name in command.taps:
+            words += ["--tap", name]
+            lines += self._taps.pop((namespace, name), [])
+        namespaces = {namespace for namespace, _ in command.taps if namespace}
+        head = _quoted(words)
+        for key in namespaces:
+            head += f' --namespace "${_variable(key)}" --enter "{self._entered(key).strip()}"'
+        if command.run_as is not None:
+            head += f" --run-as {command.run_as}"
+        text = [f"{head} -- \\", f"  {_wrapped(command.argv)} <<'END'", *lines, "END"]
+        return [f"# guest {command.guest}", *text, *[f"# then, by QMP: {call.name}" for call in command.then], ""]
+
+    def _entered(self, key: str) -> str:
+        words = [word for word in enter(key, rootless=self._rootless) if word != "--pid"]
+        return _quoted(words) + " " if words else ""
+
+
+def _quoted(words: Sequence[str]) -> str:
+    return " ".join(_filled(shlex.quote(word)) for word in words)
+
+
+def _wrapped(argv: Sequence[str]) -> str:
+    """A long command line, an option a line."""
+    text = ""
+    for word in argv:
+        text += (" \\\n    " if word.startswith("-") and text else " " if text else "") + shlex.quote(word)
+    return text
+
+
+def _filled(text: str) -> str:
+    return _PID.sub(lambda match: f"${{{_variable(match[1])}}}", text)
+
+
+def _variable(key: str) -> str:
+    return re.sub(r"[^a-z0-9]", "_", key.partition("/")[2])
