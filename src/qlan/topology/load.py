@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 import stat
+from dataclasses import replace
 from pathlib import Path
 
 from qlan.errors import Mark, Problem, TopologyError
 from qlan.names import NAME_MAX
+from qlan.topology.check import check_written, in_order
 from qlan.topology.document import compose
 from qlan.topology.guests import read_guests
-from qlan.topology.model import Realm, Topology
+from qlan.topology.model import Network, Realm, Topology
 from qlan.topology.networks import read_networks
 from qlan.topology.reader import Fields, Reader
 from qlan.topology.scalars import parse_text, parse_word
@@ -33,7 +35,7 @@ def parse(text: str, file: str) -> Topology:
     topology = _read_topology(fields, folder / Path(file).name, reader)
     if reader.problems:
         problems = [*reader.problems, *_further_problems(topology, reader)]
-        raise TopologyError(sorted(set(problems), key=lambda problem: (problem.mark or Mark("", 0, 0), problem.what)))
+        raise TopologyError(in_order(problems))
     return topology
 
 
@@ -60,7 +62,20 @@ def _read_topology(fields: Fields, source: Path, reader: Reader) -> Topology:
 
 def _further_problems(topology: Topology, reader: Reader) -> list[Problem]:
     """What is wrong with what could be read, so that the user has to come back only once."""
-    return []
+    networks = [_trusted(network, reader.damaged) for network in topology.networks]
+    unsure = {network.name for network in topology.networks if network.mark in reader.damaged}
+    guests = []
+    for guest in topology.guests:
+        nics = [replace(nic, address=None) if nic.network in unsure else nic
+                for nic in guest.nics if nic.mark not in reader.damaged]  # fmt: skip
+        guests.append(replace(guest, nics=tuple(nics)))
+    readable = replace(topology, networks=tuple(networks), guests=tuple(guests))
+    return list(check_written(readable, damaged=reader.damaged))
+
+
+def _trusted(network: Network, damaged: set[Mark]) -> Network:
+    """The network; of a damaged one only its name."""
+    return Network(network.name, "private", mark=network.mark) if network.mark in damaged else network
 
 
 def _read_text(path: Path) -> str:

@@ -169,10 +169,6 @@ class Topology:
         """The guest of that name; KeyError."""
         return self._guests[name]
 
-    def realm_for(self, uid: int) -> Realm:
-        """Where the lab lives when this user asks: as written, else the host's own for root."""
-        return self.realm or (Realm.HOST if uid == 0 else Realm.ROOTLESS)
-
 
 @dataclass(frozen=True, slots=True)
 class Picks:
@@ -185,3 +181,8 @@ class Picks:
     subnets: dict[str, IPv4Network]
     addresses: dict[str, IPv4Address]
     ports: dict[str, int]
+
+
+def mark_of(thing: Network | Nic | Guest | Topology, key: str) -> Mark | None:
+    """Where the value of a key stands, else where the whole thing does."""
+    return thing.marks.get(key, thing.mark)

@@ -1,0 +1,91 @@
+"""What NICs are plugged into, their models and MACs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from qlan import names
+from qlan.errors import Problem
+from qlan.facts import Facts
+from qlan.topology.addressing import nic_mac
+from qlan.topology.checks.titles import nics, of_network, of_nic
+from qlan.topology.model import MODEL_ALIASES, Network, Nic, Topology, mark_of
+from qlan.topology.reader import known_hint
+from qlan.topology.scalars import MTU_MAX, MTU_MIN, quoted
+
+USER_MTU = 1500  # slirp's own (IF_MTU_DEFAULT in libslirp)
+
+
+def check(topology: Topology) -> Iterator[Problem]:
+    """What the file alone tells, but for MACs."""
+    known = {network.name: network for network in topology.networks}
+    for guest, index, nic in nics(topology):
+        title = of_nic(guest, index)
+        if (nic.network is None) == (nic.user is None):
+            yield Problem(nic.mark, f"{title} needs either a network or `user`", "write one of them")
+        elif nic.network is not None and nic.network not in known:
+            what = f"{title}: there is no network {quoted(nic.network)}"
+            hint = known_hint(nic.network, known) or f"add it under `networks:`, like `{nic.network}: private`"
+            yield Problem(mark_of(nic, "network"), what, hint)
+        if nic.user is not None and nic.address is not None:
+            what = f"{title}: `address` is for networks; this NIC has user-mode networking"
+            yield Problem(mark_of(nic, "address"), what, f"write `user: {{dhcp_start: {nic.address}}}`")
+        yield from _check_mtu(nic, title, known.get(nic.network or ""))
+
+
+def check_macs(topology: Topology, seed: str | None) -> Iterator[Problem]:
+    """Each MAC usable and nobody else's in the lab.  seed: None: derived ones are not known yet."""
+    owners: dict[str, str] = {}
+    for guest, index, nic in nics(topology):
+        title = of_nic(guest, index)
+        if nic.mac is not None:
+            fault = _mac_fault(nic.mac)
+            if fault:
+                yield Problem(mark_of(nic, "mac"), f"`mac` of {title}: {fault}")
+                continue
+        elif seed is None:
+            continue
+        mac = nic.mac or nic_mac(topology, guest.name, index, seed or "")
+        if mac in owners:
+            what = f"{title} and {owners[mac]} have one MAC: {mac}"
+            yield Problem(mark_of(nic, "mac"), what, "leave `mac:` out, and each gets its own")
+        owners.setdefault(mac, title)
+
+
+def check_models(topology: Topology, facts: Facts) -> Iterator[Problem]:
+    """Whether the QEMU of this machine has the models."""
+    for guest, index, nic in nics(topology):
+        qemu = facts.qemu.get(guest.arch or facts.arch)
+        if qemu is None or not qemu.models or MODEL_ALIASES.get(nic.model, nic.model) in qemu.models:
+            continue
+        what = f"{of_nic(guest, index)}: {_binary(qemu.binary)} has no model {quoted(nic.model)}"
+        usual = [alias for alias, model in MODEL_ALIASES.items() if model in qemu.models]
+        guess = names.nearest(nic.model, [*usual, *qemu.models])
+        hint = f"did you mean `{guess}`?" if guess else "`qlan models` lists what there is"
+        yield Problem(mark_of(nic, "model"), what, hint)
+
+
+def _binary(path: str) -> str:
+    return path.rpartition("/")[2]
+
+
+def _check_mtu(nic: Nic, title: str, network: Network | None) -> Iterator[Problem]:
+    mtu = nic.mtu_bytes
+    if mtu is None:
+        return
+    mark = mark_of(nic, "mtu")
+    if not MTU_MIN <= mtu <= MTU_MAX:
+        yield Problem(mark, f"`mtu` of {title}: {mtu} is not from {MTU_MIN} to {MTU_MAX}")
+    elif nic.user is not None and mtu > USER_MTU:
+        yield Problem(mark, f"{title}: user-mode networking carries {USER_MTU} bytes, not {mtu}", "leave `mtu:` out")
+    elif network is not None and mtu > (network.mtu_bytes or 1500):
+        what = f"{title}: an MTU of {mtu} is more than the {network.mtu_bytes or 1500} of {of_network(network)}"
+        yield Problem(mark, what, f"write `mtu: {mtu}` at the network")
+
+
+def _mac_fault(mac: str) -> str:
+    try:
+        usual = names.parse_mac(mac)
+    except ValueError as error:
+        return str(error)
+    return "" if usual == mac else f"{quoted(mac)} is not in the usual spelling {usual}"
