@@ -2,8 +2,8 @@
 
 QemuOpts (util/qemu-option.c): a comma inside a value is doubled; the first word may lack its key (`user,...` for
 `type=user,...`); a key without `=` means `on`, and `no` before it means `off`; a key that repeats makes a list, or the
-last one counts; `id` is picked out, the first one counts.  keyval (util/keyval.c, used by `-netdev stream` and `dgram`):
-dotted keys, no bare booleans.  JSON stands where the argument begins with `{`.
+last one counts; `id` is picked out, the first one counts.  keyval (util/keyval.c, for `-netdev stream` and `dgram` and
+for -object): dotted keys, no bare booleans.  JSON stands where the argument begins with `{`.
 """
 
 from __future__ import annotations

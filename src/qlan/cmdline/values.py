@@ -25,7 +25,9 @@ LIMITS = {
 }
 
 _NUMBER = re.compile(r"[ \t\n\v\f\r]*([+-]?)(0[xX][0-9a-fA-F]+|0[0-7]*|[1-9][0-9]*)", re.ASCII)
-_SIZE = re.compile(r"[ \t\n\v\f\r]*\+?(?:(0[xX][0-9a-fA-F]+)|(\d+)(\.\d*)?([eE][+-]?\d+)?)([bBkKmMgGtTpPeE]?)", re.ASCII)
+_SIZE = re.compile(
+    r"[ \t\n\v\f\r]*\+?(?:(0[xX][0-9a-fA-F]+)|(\d+)(\.\d*)?([eE][+-]?\d+)?)([bBkKmMgGtTpPeE]?)", re.ASCII
+)
 _SIZE_SHIFT = {"": 0, "b": 0, "k": 10, "m": 20, "g": 30, "t": 40, "p": 50, "e": 60}
 _MAC = re.compile(r"[0-9a-fA-F]{2}(?:[:-][0-9a-fA-F]{2}){5}", re.ASCII)
 

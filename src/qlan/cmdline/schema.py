@@ -1,0 +1,200 @@
+"""What a QEMU version takes: netdev types, their options and types, device models, command-line options.
+
+All of it is data (facts.json, made by scripts/generate_qemu_facts.py from QEMU's own schema and programs); for an
+installed program, `Rules.of_program` puts that program's own answers in place of the data.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from importlib.resources import files
+from typing import Any
+
+Version = tuple[int, ...]
+
+_PROPERTY = re.compile(r"^\s+(\S+?)=<([^>]+>?)>", re.MULTILINE)
+_INTEGERS = frozenset({"int", "int32", "int64", "uint16", "uint32", "uint64", "size"})
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """An option of a netdev type.  kind: str, bool, int, uint16, ..., size, list, addr, or words joined by `|`."""
+
+    name: str
+    kind: str
+    required: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class BackendType:
+    """A netdev type.  since: the version that brought it.  needs: QEMU's build switch for it, or ""."""
+
+    name: str
+    since: str
+    needs: str
+    options: Mapping[str, Option]
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceModel:
+    """A network device.  bus: PCI, ISA, usb-bus, ..., alias: its other name or "", options: property -> type."""
+
+    name: str
+    bus: str
+    alias: str
+    options: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """One version's language.
+
+    compiled: netdev types in the program (in Debian's, unless it is asked).  others: devices that are no network
+    devices.  words: command-line option -> whether an argument follows.  models: what `-nic model=` takes on a PC.
+    """
+
+    version: Version
+    backends: Mapping[str, BackendType]
+    addresses: Mapping[str, BackendType]
+    compiled: frozenset[str]
+    words: Mapping[str, bool]
+    devices: Mapping[str, DeviceModel]
+    others: frozenset[str]
+    filters: Mapping[str, Mapping[str, str]]
+    models: frozenset[str]
+
+    @property
+    def name(self) -> str:
+        return ".".join(str(part) for part in self.version)
+
+    def device(self, name: str) -> DeviceModel | None:
+        """The network device of that name or alias."""
+        if name in self.devices:
+            return self.devices[name]
+        return next((device for device in self.devices.values() if name and device.alias == name), None)
+
+    def of_program(self, schema: list[dict[str, Any]], netdev_help: str, device_help: Mapping[str, str]) -> Rules:
+        """These rules with a program's own answers in place of the data.
+
+        schema: `query-qmp-schema`'s return.  netdev_help: what `-netdev help` prints.  device_help: by model, what
+        `-device MODEL,help` prints.  Raises KeyError if the schema has no netdev_add.
+        """
+        compiled = frozenset(re.findall(r"^([a-z][a-z0-9-]*)$", netdev_help, re.MULTILINE)) or self.compiled
+        devices = dict(self.devices)
+        for model, text in device_help.items():
+            known = self.device(model) or DeviceModel(model, "", "", {})
+            devices[known.name] = replace(known, options=dict(_PROPERTY.findall(text)))
+        return replace(self, backends=_of_schema(schema, self.backends), compiled=compiled, devices=devices)
+
+
+def known_versions() -> tuple[str, ...]:
+    """The versions whose schema the data holds, oldest first."""
+    return tuple(_facts()["versions"]["schema"])
+
+
+def parse_version(text: str) -> Version:
+    """`7.2`, `7.2.22`, `QEMU emulator version 10.0.13 (Debian ...)`: major and minor; ValueError."""
+    hit = re.search(r"(\d+)\.(\d+)", text)
+    if not hit:
+        raise ValueError(f"{text!r} is not a QEMU version: two numbers, like 7.2")
+    return int(hit[1]), int(hit[2])
+
+
+@lru_cache(maxsize=16)
+def rules(version: str = "") -> Rules:
+    """The rules of a version ("": the newest known).  Newer versions than the data's are taken for the newest known."""
+    facts = _facts()
+    asked = parse_version(version) if version else parse_version(facts["versions"]["schema"][-1])
+    schema, programs = _Folded(facts["versions"]["schema"], asked), _Folded(facts["versions"]["devices"], asked)
+    return Rules(
+        version=asked,
+        backends={name: _backend(name, group, schema) for name, group in schema.groups(facts["netdev"])},
+        addresses={name: _backend(name, group, schema) for name, group in schema.groups(facts["address"])},
+        compiled=frozenset(programs.plain(facts["backend"])) | {"none"},
+        words=schema.plain(facts["option"]),
+        devices={name: _device(name, group, programs) for name, group in programs.groups(facts["device"])},
+        others=frozenset(programs.plain(facts["other"])),
+        filters={name: programs.plain(group["options"]) for name, group in programs.groups(facts["filter"])},
+        models=frozenset(programs.plain(facts["model"])),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Folded:
+    """Reads ranges `[first, last, fact]` for one version; the last range that holds wins."""
+
+    snapshots: list[str]
+    version: Version
+
+    def groups(self, table: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+        for name, group in table.items():
+            since = group.get("since", "")
+            if any(self.holds(first, last, since) for first, last in group["in"]):
+                yield name, group
+
+    def plain(self, table: dict[str, Any]) -> dict[str, Any]:
+        found = {}
+        for name, runs in table.items():
+            for first, last, fact in runs:
+                since = fact[2] if isinstance(fact, list) else ""
+                if self.holds(first, last, since):
+                    found[name] = fact
+        return found
+
+    def holds(self, first: str, last: str, since: str) -> bool:
+        if first and self.version < parse_version(since or first):
+            return False
+        if not last:
+            return True
+        after = [snapshot for snapshot in self.snapshots if parse_version(snapshot) > parse_version(last)]
+        return self.version < parse_version(after[0])
+
+
+@lru_cache(maxsize=1)
+def _facts() -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(files(__package__).joinpath("facts.json").read_text(encoding="utf-8"))
+    return found
+
+
+def _backend(name: str, group: dict[str, Any], folded: _Folded) -> BackendType:
+    options = {key: Option(key, fact[0], fact[1]) for key, fact in folded.plain(group["options"]).items()}
+    return BackendType(name, group["since"], group["needs"], options)
+
+
+def _device(name: str, group: dict[str, Any], folded: _Folded) -> DeviceModel:
+    return DeviceModel(name, group["bus"], group["alias"], folded.plain(group["options"]))
+
+
+def _of_schema(schema: list[dict[str, Any]], known: Mapping[str, BackendType]) -> dict[str, BackendType]:
+    """netdev types of a program's own introspection.  It says "int" for all integers: the data knows which."""
+    types = {entry["name"]: entry for entry in schema}
+    union = types[types["netdev_add"]["arg-type"]]
+    found: dict[str, BackendType] = {}
+    for variant in union["variants"]:
+        name = variant["case"]
+        before = known.get(name, BackendType(name, "", "", {}))
+        options = {}
+        for member in types[variant["type"]].get("members", []):
+            kind = _introspected(member["type"], types)
+            data = before.options.get(member["name"])
+            if data and (kind == data.kind or (kind == "int" and data.kind in _INTEGERS)):
+                kind = data.kind
+            options[member["name"]] = Option(member["name"], kind, "default" not in member)
+        found[name] = replace(before, options=options)
+    return found
+
+
+def _introspected(name: str, types: Mapping[str, dict[str, Any]]) -> str:
+    entry = types[name]
+    match entry["meta-type"]:
+        case "builtin":
+            return str(entry["json-type"]).replace("string", "str").replace("boolean", "bool")
+        case "array":
+            return "list"
+        case "enum":
+            return "|".join(entry.get("values", [member["name"] for member in entry.get("members", [])]))
+    return "addr"
