@@ -1,0 +1,122 @@
+"""A fault at every single command of bringing the demo lab up and taking it down, against the real kernel.
+
+Run as an ordinary user this is the rootless realm, run as root the host realm (in a namespace of the test's own).
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from .place import IS_ROOT, REALM, Place
+
+HERE = Path(__file__).parent
+
+LAB = """\
+lab: demo
+%s
+networks:
+  lan: {kind: host-only, dhcp: true}
+  back: {kind: private, dhcp: true}
+guests:
+  web: {qemu_args: [-S], memory: 16M, accel: tcg, nics: [lan, {network: back, model: e1000, link: down}]}
+  box: {qemu_args: [-S], memory: 16M, accel: tcg, nics: [{user: true, forwards: ["auto:22"]}]}
+"""
+
+
+@pytest.fixture
+def lab(place: Place) -> Path:
+    file = place.folder / "qlan.yaml"
+    file.write_text(LAB % (f"user: {os.environ.get('QLAN_TEST_USER', 'nobody')}" if IS_ROOT else ""))
+    return file
+
+
+def at(place: Place, lab: Path, verb: str, how: str, number: int) -> tuple[int, int]:
+    """Exit status and the number of commands begun."""
+    done = place.run(sys.executable, str(HERE / "lab_at.py"), str(lab), verb, how, str(number), check=False)
+    assert "Traceback" not in done.stderr, done.stderr
+    return done.returncode, int(done.stdout or 0)
+
+
+def count(place: Place, lab: Path, verb: str) -> int:
+    status, number = at(place, lab, verb, "count", -1)
+    assert status == 0
+    return number
+
+
+def test_refused_at_every_command_of_up(place: Place, lab: Path) -> None:
+    total = count(place, lab, "up")
+    count(place, lab, "down")
+    empty = place.snapshot()
+    assert empty["processes"] == []
+    assert total > 15
+    for number in range(total):
+        status, _ = at(place, lab, "up", "fail", number)
+        assert status == 3, f"command {number}"
+        assert place.snapshot() == empty, f"after a refusal at command {number} of {total}"
+
+
+def test_killed_at_every_command_of_up_then_down_leaves_nothing(place: Place, lab: Path) -> None:
+    total = count(place, lab, "up")
+    count(place, lab, "down")
+    empty = place.snapshot()
+    for number in range(total):
+        status, _ = at(place, lab, "up", "kill", number)
+        assert status == -9
+        count(place, lab, "down")
+        assert place.snapshot() == empty, f"killed at command {number} of {total}"
+
+
+def test_killed_at_every_command_of_up_then_up_completes(place: Place, lab: Path) -> None:
+    total = count(place, lab, "up")
+    full = kernel_view(place)
+    count(place, lab, "down")
+    for number in range(total):
+        status, _ = at(place, lab, "up", "kill", number)
+        assert status == -9
+        count(place, lab, "up")
+        assert kernel_view(place) == full, f"killed at command {number} of {total}, {REALM}"
+        assert count(place, lab, "up") == 0, "a second up had something to do"
+        count(place, lab, "down")
+
+
+def test_killed_at_every_command_of_down_then_down_leaves_nothing(place: Place, lab: Path) -> None:
+    count(place, lab, "up")
+    total = count(place, lab, "down")
+    empty = place.snapshot()
+    for number in range(total):
+        count(place, lab, "up")
+        status, _ = at(place, lab, "down", "kill", number)
+        assert status == -9
+        count(place, lab, "down")
+        assert place.snapshot() == empty, f"killed at command {number} of {total}"
+
+
+def test_refused_at_every_command_of_down_is_put_back(place: Place, lab: Path) -> None:
+    count(place, lab, "up")
+    full = kernel_view(place)
+    total = count(place, lab, "down")
+    for number in range(total):
+        count(place, lab, "up")
+        status, _ = at(place, lab, "down", "fail", number)
+        assert status == 3, f"command {number}"
+        assert kernel_view(place) == full, f"after a refusal at command {number} of {total} of down"
+        assert count(place, lab, "up") == 0, "the lab was not put back whole"
+    count(place, lab, "down")
+
+
+def kernel_view(place: Place) -> dict[str, object]:
+    """Links of the lab by name and state, and which kinds of processes run: what must come out the same each time."""
+    enter: tuple[str, ...] = ()
+    if not IS_ROOT:
+        record = place.run_dir / "demo" / "namespace" / "realm"
+        enter = ("nsenter", f"--target={record.read_text().split()[0]}", "--user", "--net", "--preserve-credentials")
+    links = place.run(*enter, "ip", "-br", "link").stdout.splitlines()
+    return {
+        "links": sorted(line.split()[0].partition("@")[0] for line in links),
+        "addresses": sorted(place.run(*enter, "ip", "-br", "-4", "address").stdout.split()),
+        "processes": sorted(words.split()[0] for _, words in place.processes() if not words.startswith("sh ")),
+    }
