@@ -61,7 +61,7 @@ def all_leases(layout: Layout, wanted: Mapping[str, Resource]) -> dict[str, dict
 def guests(layout: Layout, wanted: Mapping[str, Resource], present: Mapping[str, Resource], pids: Mapping[str, int]
            ) -> tuple[GuestStatus, ...]:  # fmt: skip
     """Every guest that is wanted or there, in the file's order.  pids: of those that run."""
-    known = {**present, **wanted}
+    known = {**wanted, **{key: one for key, one in present.items() if key not in wanted}}
     by_network = all_leases(layout, known)
     nics: dict[str, list[NicStatus]] = {}
     forwards = _forwards(known)

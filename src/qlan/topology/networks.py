@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from qlan.errors import Mark
 from qlan.topology.document import Node, Scalar
-from qlan.topology.model import KINDS, Dhcp, Network
+from qlan.topology.model import HOST_KINDS, KINDS, Dhcp, Network
 from qlan.topology.reader import Fields, Reader, parse_choice
 from qlan.topology.scalars import (
     MTU_MAX,
@@ -47,7 +47,8 @@ def _read_network(name: Scalar, node: Node, reader: Reader) -> Network:
     before = len(reader.problems)
     if isinstance(node, Scalar) and not node.is_null:  # a kind alone
         kind = reader.scalar(node, title, "a kind or a mapping", parse_kind)
-        network = Network(name.text, kind or KINDS[0], mark=name.mark, marks={"kind": node.mark})
+        kind = kind or KINDS[0]
+        network = Network(name.text, kind, dhcp=Dhcp() if kind in HOST_KINDS else None, mark=name.mark, marks={"kind": node.mark})
     else:
         network = _read_fields(name, reader.fields(node, title, NETWORK), title)
     if len(reader.problems) > before:
@@ -58,10 +59,11 @@ def _read_network(name: Scalar, node: Node, reader: Reader) -> Network:
 def _read_fields(name: Scalar, fields: Fields, title: str) -> Network:
     if not fields.has("kind"):
         fields.reader.problem(name.mark, f"{title} has no kind", "write `kind: private` or `kind: host-only`")
-    dhcp, dhcp_marks = _read_dhcp(fields)
+    kind = fields.value("kind", parse_kind) or KINDS[0]
+    dhcp, dhcp_marks = _read_dhcp(fields, kind)
     return Network(
         name=name.text,
-        kind=fields.value("kind", parse_kind) or KINDS[0],
+        kind=kind,
         subnet=fields.value("subnet", parse_subnet),
         address=fields.value("address", parse_address),
         dhcp=dhcp,
@@ -72,10 +74,11 @@ def _read_fields(name: Scalar, fields: Fields, title: str) -> Network:
     )
 
 
-def _read_dhcp(fields: Fields) -> tuple[Dhcp | None, dict[str, Mark]]:
+def _read_dhcp(fields: Fields, kind: str) -> tuple[Dhcp | None, dict[str, Mark]]:
+    """As written; not said, the kinds in which the host takes part have it, and `private` serves nothing unasked."""
     node = fields.node("dhcp")
     if node is None:
-        return None, {}
+        return (Dhcp() if kind in HOST_KINDS else None), {}
     if isinstance(node, Scalar):
         wanted = fields.reader.scalar(node, fields.called("dhcp"), SORTS["dhcp"], parse_flag)
         return (Dhcp(mark=node.mark) if wanted else None), {}
