@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -193,7 +194,6 @@ class Lab:
                 done = self._apply(host, wanted, before, frozenset(), progress)
                 if not wanted:
                     host.forget()
-                    files.remove(self.layout.lock)
             if forget:
                 files.remove(self.layout.picks.parent)
         return done
@@ -263,8 +263,17 @@ class Lab:
         rootless = self.realm is Realm.ROOTLESS or is_rootless(known)
         return RealHost(self.layout, known, rootless=rootless, grace_s=grace_s)
 
-    def _locked(self):  # type: ignore[no-untyped-def]
-        return journal.locked(self.layout.lock, wait_s=self.lock_wait_s, what=f"lab {self.name}")
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Nobody else changes the lab meanwhile; if nothing of it is there afterwards, the lock's file goes too."""
+        with journal.locked(self.layout.lock, wait_s=self.lock_wait_s, what=f"lab {self.name}"):
+            try:
+                yield
+            finally:
+                if not self.layout.run.exists():
+                    files.remove(self.layout.lock)
+        with suppress(OSError):
+            self.layout.run_root.rmdir()  # it stays unless it is empty
 
     def _same_lab(self, before: Record | None) -> None:
         """A lab of this name from another file is somebody else's."""

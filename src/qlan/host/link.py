@@ -50,7 +50,7 @@ def key_of(row: Row, lab: str, intents: Intents) -> str | None:
 
 def parse(
     tables: Mapping[str, list[Row]], lab: str, intents: Intents, nested: Mapping[str, str]
-) -> Iterator[tuple[Resource, Row]]:
+) -> Iterator[Resource]:
     """The lab's bridges, veths, TAPs and addresses out of the links of its namespaces (by namespace key).
 
     nested: which namespaces are a network's server's: network to key.
@@ -62,10 +62,10 @@ def parse(
             key = key_of(row, lab, intents)
             kind, _, name = (key or "").partition("/")
             if kind == "bridge":
-                yield _bridge(row, name, namespace), row
+                yield _bridge(row, name, namespace)
                 yield from _addresses(row, f"bridge/{name}", namespace)
             elif kind == "tap":
-                yield _tap(row, name, namespace, networks), row
+                yield _tap(row, name, namespace, networks)
             elif kind == "veth" and name in nested:
                 yield from _veth(row, name, namespace, nested[name], tables.get(nested[name], []))
 
@@ -86,20 +86,20 @@ def _tap(row: Row, name: str, namespace: str, networks: Mapping[str, str]) -> Ta
 
 
 def _veth(row: Row, network: str, namespace: str, peer_namespace: str, peers: list[Row]
-          ) -> Iterator[tuple[Resource, Row]]:  # fmt: skip
+          ) -> Iterator[Resource]:  # fmt: skip
     for peer in peers:
         if peer.get("linkinfo", {}).get("info_kind") == "veth" and peer.get("link_index") == row["ifindex"]:
             veth = Veth(network, row["ifname"], row.get("master", ""), peer["ifname"], peer_namespace,
                         peer["address"], namespace, row["mtu"], _is_up(row) and _is_up(peer))  # fmt: skip
-            yield veth, row
+            yield veth
             yield from _addresses(peer, veth.key, peer_namespace)
 
 
-def _addresses(row: Row, link_key: str, namespace: str) -> Iterator[tuple[Resource, Row]]:
+def _addresses(row: Row, link_key: str, namespace: str) -> Iterator[Resource]:
     for one in row.get("addr_info", ()):
         if one.get("family") == "inet":
             interface = IPv4Interface(f"{one['local']}/{one['prefixlen']}")
-            yield Address(link_key, row["ifname"], interface, namespace), row
+            yield Address(link_key, row["ifname"], interface, namespace)
 
 
 def _is_up(row: Row) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,20 @@ from qlan.host.namespace import find_holder
 from qlan.render.layout import Layout
 from qlan.render.namespace import enter
 from qlan.resources import codec
-from qlan.resources.model import HOST, Address, Dnsmasq, Machine, Namespace, Nic, Resource, Resources, TapBackend
+from qlan.resources.model import (
+    HOST,
+    Address,
+    Bridge,
+    Dnsmasq,
+    Machine,
+    Namespace,
+    Nic,
+    Resource,
+    Resources,
+    Tap,
+    TapBackend,
+    Veth,
+)
 
 _REALM = "namespace/realm"
 
@@ -24,9 +38,11 @@ def read(layout: Layout, known: Mapping[str, Resource], intents: Iterable[Resour
     stopped last time.
     """
     being_made = list(intents)
-    namespaces = _namespaces(layout, [*known.values(), *being_made])
-    found: Resources = dict(namespaces)
-    found.update(_links(layout, namespaces, being_made, [*known.values(), *being_made]))
+    everything = [*known.values(), *being_made]
+    namespaces = _namespaces(layout, everything)
+    tables = _tables(layout, namespaces, everything)
+    found: Resources = {key: replace(one, loopback_up=_has_loopback(tables[key])) for key, one in namespaces.items()}
+    found.update(_links(layout, tables, namespaces, being_made))
     found.update(_servers(layout, namespaces, found))
     found.update(_machines(layout, found))
     return found
@@ -37,22 +53,30 @@ def _namespaces(layout: Layout, known: Iterable[Resource]) -> dict[str, Namespac
     return {key: one for key, one in wanted.items() if find_holder(layout, key) is not None}
 
 
-def _links(layout: Layout, namespaces: Mapping[str, Namespace], being_made: list[Resource], known: list[Resource]
-           ) -> Resources:  # fmt: skip
+def _tables(layout: Layout, namespaces: Mapping[str, Namespace], known: list[Resource]) -> dict[str, list[link.Row]]:
+    """The links of the lab's namespaces, by their keys; in the host realm those of the machine too."""
     rootless = any(one.user for one in namespaces.values())
-    on_host = not any(isinstance(one, Namespace) and one.user for one in known)
     tables: dict[str, list[link.Row]] = {}
+    on_host = not any(isinstance(one, Namespace) and one.user for one in known)
     if on_host and any(not isinstance(one, Machine | Nic) for one in known):
         tables[HOST] = link.rows(())
     for key in namespaces:
         pid = find_holder(layout, key)
-        if pid is not None:
-            words = [word.replace(f"@{key}@", str(pid)) for word in enter(key, rootless=rootless)]
-            tables[key] = link.rows(words)
-    making = {one.name: one.key for one in being_made if hasattr(one, "name") and hasattr(one, "mtu_bytes")}
+        words = [word.replace(f"@{key}@", str(pid)) for word in enter(key, rootless=rootless)]
+        tables[key] = link.rows(words) if pid is not None else []
+    return tables
+
+
+def _has_loopback(table: list[link.Row]) -> bool:
+    return any(row["ifname"] == "lo" and "UP" in row["flags"] for row in table)
+
+
+def _links(layout: Layout, tables: Mapping[str, list[link.Row]], namespaces: Mapping[str, Namespace],
+           being_made: list[Resource]) -> Resources:  # fmt: skip
+    making = {one.name: one.key for one in being_made if isinstance(one, Bridge | Veth | Tap)}
     intents = link.Intents(making, str(names.link_group(layout.lab)))
     nested = {key.partition("/")[2].removesuffix(".dhcp"): key for key in namespaces if key != _REALM}
-    return {one.key: one for one, _ in link.parse(tables, layout.lab, intents, nested)}
+    return {one.key: one for one in link.parse(tables, layout.lab, intents, nested)}
 
 
 def _servers(layout: Layout, namespaces: Mapping[str, Namespace], found: Resources) -> Resources:

@@ -29,7 +29,12 @@ def create(namespace: Namespace, scene: Scene) -> list[Command]:
         argv = (*unshare, "sh", "-c", _HOLD, str(record))
     else:
         argv = (*enter(namespace.parent, rootless=scene.rootless), "unshare", "--net", "sh", "-c", _LEAVE_HOLDER, str(record))
-    return [Hold(namespace.key, argv, record), Ip(namespace.key, "link set dev lo up")]
+    return [Hold(namespace.key, argv, record), _loopback(namespace)]
+
+
+def change(before: Namespace, after: Namespace, scene: Scene) -> list[Command]:
+    """Its loopback up again."""
+    return [_loopback(after)]
 
 
 def delete(namespace: Namespace, scene: Scene) -> list[Command]:
@@ -45,3 +50,7 @@ def enter(key: str, *, rootless: bool) -> tuple[str, ...]:
     if rootless:
         return ("nsenter", f"--target=@{key}@", "--user", "--net", "--pid", "--preserve-credentials")
     return ("nsenter", f"--target=@{key}@", "--net")
+
+
+def _loopback(namespace: Namespace) -> Ip:
+    return Ip(namespace.key, f"link set dev lo {'up' if namespace.loopback_up else 'down'}")

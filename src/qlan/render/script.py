@@ -96,7 +96,7 @@ class _Writer:
         return [
             f"# {command.key}: a process that holds it open, and says on descriptor 3 when it is there",
             f"mkdir -p {_quoted([str(command.record.parent)])}",
-            f"ready=$( ({_quoted(command.argv)} 3>&1 >/dev/null & ) | head -n 1; echo ready)",
+            f"({_quoted(command.argv)} 3>&1 >/dev/null &) | head -n 1 >/dev/null",
             f"{_variable(command.key)}=$(pid_of {record})",
             "",
         ]

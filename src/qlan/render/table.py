@@ -24,7 +24,7 @@ CREATE: dict[type[Resource], Writer] = {
 }  # fmt: skip
 
 CHANGE: dict[type[Resource], Writer] = {
-    Bridge: ip.change_bridge, Veth: ip.change_veth, Tap: ip.change_tap, Dnsmasq: dnsmasq.change,
+    Namespace: namespace.change, Bridge: ip.change_bridge, Veth: ip.change_veth, Tap: ip.change_tap, Dnsmasq: dnsmasq.change,
 }  # fmt: skip
 
 DELETE: dict[type[Resource], Writer] = {

@@ -27,6 +27,7 @@ class Namespace:
     name: str
     parent: str = HOST
     user: bool = False
+    loopback_up: bool = True
     FIXED: ClassVar[frozenset[str]] = frozenset({"name", "parent", "user"})
 
     @property
