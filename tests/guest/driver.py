@@ -100,7 +100,9 @@ class GuestShell:
             if done.status == 0:
                 return done.output
             if time.monotonic() > deadline:
-                raise GuestError(f"still exit status {done.status} after {timeout_s:g} s: {command}{self._shown()}")
+                raise GuestError(
+                    f"after {timeout_s:g} s still exit status {done.status} from: {command}\n{done.output}"
+                )
             time.sleep(0.1)
 
     def wait_for_lease(self, iface: str = "eth0", *, timeout_s: float = 30) -> IPv4Interface:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import re
-import shutil
 import socket
 import subprocess
 import time
@@ -32,6 +32,10 @@ MODELS = {
     "tulip": "tulip",
     "i82559er": "e100",
 }
+
+
+# Debian keeps the system's tools out of a user's PATH.
+PATH = f"{os.environ['PATH']}:/usr/sbin:/sbin"
 
 
 def free_port(kind: socket.SocketKind) -> int:
@@ -201,38 +205,89 @@ def test_static_addresses_and_power_button(guest_image: GuestImage, tmp_path: Pa
         assert time.monotonic() - pressed < 10
 
 
-def test_two_guests_on_a_bridge_without_root(guest_image: GuestImage, tmp_path: Path) -> None:
-    """In a user and network namespace of their own, by TAPs on a bridge: they reach each other and nothing else."""
-    holder = ["unshare", "--user", "--map-root-user", "--net", "sleep", "infinity"]
-    if not shutil.which("unshare") or subprocess.run([*holder[:-2], "true"], check=False).returncode != 0:
-        pytest.skip("this machine allows no user and network namespaces (unshare -rn)")
+def test_full_image(guest_image: GuestImage, tmp_path: Path) -> None:
+    """initrd-full.gz has the tools and what the kernel of the machine that runs the tests may lack."""
+    words = ["-m", "192", "-netdev", "user,id=n0", "-device", "virtio-net-pci,netdev=n0,romfile="]
+    with start_machine(tmp_path, (guest_image.vmlinux, guest_image.initrd_full), words) as guest:
+        shell = guest.shell
+        assert '"ifname":"lo"' in shell.run("ip -j link show dev lo")
+        shell.run("ip link add lan type bridge vlan_filtering 1; ip link add v0 type veth peer name v1")
+        shell.run("ip link set v0 master lan; bridge vlan add dev v0 vid 7")
+        assert "7" in shell.run("bridge vlan show dev v0").split()
+        shell.wait_for_lease("eth0")
+        shell.run("tc qdisc replace dev eth0 root netem delay 300ms")
+        times = re.search(r"time=([\d.]+) ms", shell.run("ping -c 1 -W 5 10.0.2.2"))
+        assert times and float(times[1]) >= 300
+        shell.run("nft add table bridge t; nft add chain bridge t c '{ type filter hook input priority 0; }'")
+        shell.run("nft add rule bridge t c meta ibrname lan reject; nft add table inet t")
+        assert 'meta ibrname "lan" reject' in shell.run("nft list ruleset")
+        shell.run("modprobe vhost_net; test -c /dev/vhost-net")
+
+
+def test_a_disk_of_fat_can_be_read(guest_image: GuestImage, tmp_path: Path) -> None:
+    """As a cloud-init seed is one. Then `poweroff` without -f ends the guest too."""
+    disk = tmp_path / "seed.img"
+    disk.write_bytes(bytes(1 << 20))
+    words = ["-m", "128", "-drive", f"file={disk},format=raw,if=virtio"]
+    with start_machine(tmp_path, (guest_image.vmlinux, guest_image.initrd), words) as guest:
+        guest.shell.run("mkdosfs -n CIDATA /dev/vda && mount -t vfat /dev/vda /mnt")
+        guest.shell.run("echo 'instance-id: one' >/mnt/meta-data && umount /mnt && mount -o ro /dev/vda /mnt")
+        assert guest.shell.run("cat /mnt/meta-data") == "instance-id: one\n"
+        guest.shell.run("poweroff")
+        assert guest.process.wait(timeout=20) == 0
+    assert b"instance-id: one" in disk.read_bytes()
+
+
+@pytest.fixture
+def lan(tmp_path: Path) -> Iterator[list[str]]:
+    """The words that run a command in a user and network namespace with the bridge `lan`, two TAPs on it, and DHCP."""
+    holder = ["unshare", "--user", "--map-root-user", "--net"]
+    if subprocess.run([*holder, "true"], check=False).returncode != 0:
+        pytest.skip("this machine allows no user and network namespaces (unshare --user --net)")
     with ExitStack() as stack:
-        sleeper = stack.enter_context(subprocess.Popen(holder))
+        sleeper = stack.enter_context(subprocess.Popen([*holder, "sleep", "infinity"]))
         stack.callback(sleeper.kill)
-        inside = ["nsenter", "--preserve-credentials", "--user", "--net", "--target", str(sleeper.pid)]
         wait_for_namespace(sleeper.pid)
-        lines = "link add lan type bridge\nlink set lan up\n"
+        inside = ["nsenter", "--preserve-credentials", "--user", "--net", "--target", str(sleeper.pid)]
+        lines = "link set lo up\nlink add lan type bridge\naddr add 10.5.5.254/24 dev lan\nlink set lan up\n"
         lines += "".join(f"tuntap add tap{n} mode tap\nlink set tap{n} master lan up\n" for n in (1, 2))
-        subprocess.run([*inside, "ip", "-batch", "-"], input=lines, text=True, check=True)
-        guests = [
+        subprocess.run([*inside, "ip", "-batch", "-"], input=lines, text=True, check=True, env={"PATH": PATH})
+        dnsmasq = ["dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--pid-file=", "--port=0"]
+        dnsmasq += ["--interface=lan", "--bind-interfaces", "--user=root", "--group=", "--dhcp-authoritative"]
+        dnsmasq += ["--dhcp-range=10.5.5.50,10.5.5.60", f"--dhcp-leasefile={tmp_path / 'leases'}"]
+        dnsmasq += ["--dhcp-option=option:mtu,1400", "--dhcp-option=option:domain-search,one.test,two.test"]
+        dnsmasq += ["--dhcp-option=option:classless-static-route,192.0.2.0/24,10.5.5.253,0.0.0.0/0,10.5.5.254"]
+        server = stack.enter_context(subprocess.Popen([*inside, *dnsmasq], env={"PATH": PATH}))
+        stack.callback(server.kill)
+        yield inside
+
+
+def test_two_guests_on_a_bridge_without_root(guest_image: GuestImage, lan: list[str], tmp_path: Path) -> None:
+    """One with a fixed address, one by DHCP: they reach each other, and nothing else."""
+    appends = ("ip=10.5.5.1:::255.255.255.0:fixed:eth0:off", "qlan.hostname=dynamic")
+    kernel = (guest_image.vmlinux, guest_image.initrd)
+    with ExitStack() as stack:
+        fixed, dynamic = (
             stack.enter_context(
-                start_machine(
-                    tmp_path / str(number),
-                    (guest_image.vmlinux, guest_image.initrd),
-                    [
-                        *("-m", "128", "-netdev", f"tap,id=lan,ifname=tap{number},script=no,downscript=no"),
-                        *("-device", f"virtio-net-pci,netdev=lan,mac=52:54:00:00:01:{number:02x},romfile="),
-                    ],
-                    append=f"ip=10.5.5.{number}:::255.255.255.0:g{number}:eth0:off",
-                    prefix=inside,
-                )
-            )
-            for number in (1, 2)
-        ]
-        guests[1].shell.run("true")
-        guests[0].shell.run("ping -c 1 -W 5 10.5.5.2")
-        assert guests[0].shell.run("wget -qO- http://10.5.5.2/") == "g2\n"
-        assert guests[0].shell.try_run("ping -c 1 -W 1 192.0.2.1").status != 0
+                start_machine(tmp_path / f"{number}", kernel, tap_words(number), append=append, prefix=lan)
+            ).shell
+            for number, append in enumerate(appends, start=1)
+        )
+        address = dynamic.wait_for_lease("eth0")
+        assert "dynamic" in (tmp_path / "leases").read_text().split()  # the name that it sent
+        fixed.run(f"ping -c 1 -W 5 {address.ip}")
+        assert fixed.run(f"wget -qO- http://{address.ip}/") == "dynamic\n"
+        assert dynamic.run("wget -qO- http://10.5.5.1/cgi-bin/peer") == f"{address.ip}\n"
+        assert fixed.try_run("ping -c 1 -W 1 198.51.100.1").status != 0
+        assert dynamic.run("cat /sys/class/net/eth0/mtu") == "1400\n"
+        assert dynamic.run("cat /etc/resolv.conf").startswith("search one.test two.test\n")
+        assert "via 10.5.5.253 " in dynamic.run("ip route get 192.0.2.1")
+        assert "via 10.5.5.254 " in dynamic.run("ip route get 198.51.100.1")
+
+
+def tap_words(number: int) -> list[str]:
+    nic = f"virtio-net-pci,netdev=lan,mac=52:54:00:00:01:{number:02x},romfile="
+    return ["-m", "128", "-netdev", f"tap,id=lan,ifname=tap{number},script=no,downscript=no", "-device", nic]
 
 
 def wait_for_namespace(pid: int) -> None:
