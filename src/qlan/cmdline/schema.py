@@ -92,8 +92,9 @@ class Rules:
 
 
 def known_versions() -> tuple[str, ...]:
-    """The versions whose schema the data holds, oldest first."""
-    return tuple(_facts()["versions"]["schema"])
+    """The versions that the data was made from, oldest first."""
+    versions = _facts()["versions"]
+    return tuple(sorted({*versions["schema"], *versions["devices"]}, key=parse_version))
 
 
 def parse_version(text: str) -> Version:
@@ -108,7 +109,7 @@ def parse_version(text: str) -> Version:
 def rules(version: str = "") -> Rules:
     """The rules of a version ("": the newest known).  Newer versions than the data's are taken for the newest known."""
     facts = _facts()
-    asked = parse_version(version) if version else parse_version(facts["versions"]["schema"][-1])
+    asked = parse_version(version) if version else max(map(parse_version, known_versions()))
     schema, programs = _Folded(facts["versions"]["schema"], asked), _Folded(facts["versions"]["devices"], asked)
     return Rules(
         version=asked,

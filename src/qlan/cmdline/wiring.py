@@ -1,0 +1,252 @@
+"""Which NIC is plugged into what: the meaning of all clauses together, and what QEMU refuses of it.
+
+Three ways lead to the same wiring.  `-netdev` + `-device` name each other by id.  `-nic` makes both ends.  `-net` puts
+backends and NICs on hub 0, where all of them hear each other; so do `hubport`s of the same number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from qlan.cmdline.check import HELP, backend_name, fault_at, is_open
+from qlan.cmdline.model import Clause, CommandLine, Fault, Kind, Other
+from qlan.cmdline.schema import Rules
+from qlan.cmdline.tokens import last_value, split_settings
+from qlan.cmdline.values import parse_device_mac, parse_nic_mac
+from qlan.names import nearest
+
+MAX_NICS = 8  # net/net.h: those of -nic and -net nic together
+FIRST_MAC = 0x525400123456  # the first NIC without mac=; the next ones count up
+
+
+@dataclass(frozen=True, slots=True)
+class Plug:
+    """A netdev.  id: its own, or one of ours (`nic1`, `net0`) where none was said.  hub: the hub it is on, or None.
+
+    clause None: the user-mode network that QEMU makes where nothing was said.
+    """
+
+    id: str
+    type: str
+    clause: Clause | None
+    hub: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """A NIC.  netdev: the id of what it is plugged into, or "".  mac: as the guest sees it.  own_mac: it was said."""
+
+    name: str
+    model: str
+    mac: str
+    own_mac: bool
+    netdev: str
+    clause: Clause | None
+    hub: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Wiring:
+    """All of one command line's network."""
+
+    plugs: tuple[Plug, ...]
+    cards: tuple[Card, ...]
+
+    def plug(self, name: str) -> Plug | None:
+        """The netdev of that id."""
+        return next((plug for plug in self.plugs if plug.id == name), None)
+
+    def reached(self, card: Card) -> tuple[Plug, ...]:
+        """What the NIC hears: its netdev, or everything on its hub."""
+        own = self.plug(card.netdev) if card.netdev else None
+        hub = own.hub if own and own.type == "hubport" else card.hub
+        if hub is not None:
+            return tuple(plug for plug in self.plugs if plug.hub == hub and plug.type != "hubport")
+        return (own,) if own else ()
+
+
+def wire(line: CommandLine, rules: Rules) -> Wiring:
+    """The wiring of a command line, as far as it can be understood."""
+    plugs = tuple(_plugs(line))
+    cards = tuple(_cards(line, rules, plugs))
+    if _has_default(line):
+        model = default_model(line, rules)
+        plugs += (Plug("default", "user", None),)
+        cards += (Card("default", model, _shown_mac(FIRST_MAC + len(cards)), False, "default", None),)
+    return Wiring(plugs, cards)
+
+
+def default_model(line: CommandLine, rules: Rules) -> str:
+    """The NIC that the machine gets where none is named (hw/i386, hw/arm; "" where we don't know)."""
+    machine = (line.option("machine", "M") or "").split(",")[0].removeprefix("type=")
+    program = line.program.text.rsplit("/", 1)[-1] if line.program else "qemu-system-x86_64"
+    if not program.endswith(("x86_64", "i386", "kvm", "qemu")):
+        return "virtio-net-pci" if machine.startswith("virt") else ""
+    if machine in ("isapc", "microvm", "none"):
+        return {"isapc": "ne2k_isa"}.get(machine, "")
+    return "e1000e" if "q35" in machine else "e1000"
+
+
+def check_wiring(line: CommandLine, wiring: Wiring, rules: Rules) -> Iterator[Fault]:
+    """What QEMU refuses of clauses that are right by themselves."""
+    yield from _duplicate_ids(line)
+    yield from _unplugged(line, wiring)
+    yield from _too_many(line)
+    yield from _hubports(line, wiring)
+    yield from _character_devices(line)
+    yield from _globals(line, wiring, rules)
+
+
+def _plugs(line: CommandLine) -> Iterator[Plug]:
+    for index, clause in enumerate(line.of_kind(Kind.NETDEV, Kind.NIC, Kind.NET)):
+        name = backend_name(clause) or "?"
+        if name in HELP or name == "none" or (clause.kind is Kind.NET and name == "nic"):
+            continue
+        hub = 0 if clause.kind is Kind.NET else None
+        number = clause.value("hubid")
+        if name == "hubport" and number and number.lstrip("-").isdigit():
+            hub = int(number)
+        yield Plug(clause.value("id") or f"{clause.kind}{index}", name, clause, hub)
+
+
+def _cards(line: CommandLine, rules: Rules, plugs: tuple[Plug, ...]) -> Iterator[Card]:
+    onboard = default_model(line, rules)
+    free = FIRST_MAC
+    for index, clause in enumerate(line.of_kind(Kind.NETDEV, Kind.NIC, Kind.NET, Kind.DEVICE)):
+        plug = next((plug for plug in plugs if plug.clause is clause), None)
+        is_card = clause.kind is Kind.DEVICE or (clause.kind is Kind.NIC and plug) or backend_name(clause) == "nic"
+        if clause.kind is Kind.NETDEV or not is_card or clause.value("driver") in HELP:
+            continue
+        said = clause.value("mac") or clause.value("macaddr")
+        mac = _own_mac(clause, said)
+        hub = 0 if clause.kind is Kind.NET and clause.value("netdev") is None else None
+        netdev = plug.id if plug else clause.value("netdev") or ""
+        model = clause.value("driver") or clause.value("model") or onboard
+        name = (clause.value("id") if clause.kind is Kind.DEVICE else "") or f"nic{index}"
+        yield Card(name, _full_name(model, rules), mac or _shown_mac(free), bool(said), netdev, clause, hub)
+        free += 0 if mac else 1
+
+
+def _full_name(model: str, rules: Rules) -> str:
+    if model == "virtio":
+        return "virtio-net-pci"
+    device = rules.device(model)
+    return device.name if device else model
+
+
+def _own_mac(clause: Clause, said: str | None) -> str:
+    try:
+        if said is None:
+            return ""
+        return parse_device_mac(said) if clause.kind is Kind.DEVICE else parse_nic_mac(said)
+    except ValueError:
+        return said or ""
+
+
+def _shown_mac(number: int) -> str:
+    return ":".join(f"{number >> shift & 255:02x}" for shift in range(40, -1, -8))
+
+
+def _has_default(line: CommandLine) -> bool:
+    """default_net in QEMU's main: any of these options switches it off."""
+    if line.of_kind(Kind.NETDEV, Kind.NIC, Kind.NET):
+        return False
+    machine = (line.option("machine", "M") or "").split(",")[0]
+    return machine != "none" and not any(isinstance(part, Other) and part.name == "nodefaults" for part in line.parts)
+
+
+def _duplicate_ids(line: CommandLine) -> Iterator[Fault]:
+    """netdevs share one space of names, devices another, -net nic a third."""
+    seen: dict[tuple[str, str], Clause] = {}
+    for part in line.parts:
+        if not isinstance(part, Clause) or part.kind is Kind.GLOBAL or part.value("id") is None:
+            continue
+        space: str = "netdev" if part.kind in (Kind.NETDEV, Kind.NIC, Kind.NET) else part.kind
+        space = "net nic" if part.kind is Kind.NET and backend_name(part) == "nic" else space
+        name = part.value("id") or ""
+        if backend_name(part) == "none" or is_open(part, name):
+            continue
+        if (space, name) in seen:
+            setting = next(setting for setting in part.settings if setting.key == "id")
+            yield fault_at(part, setting, f"id={name} is taken by another {space}", "an id of its own")
+        seen[space, name] = part
+
+
+def _unplugged(line: CommandLine, wiring: Wiring) -> Iterator[Fault]:
+    """netdev= of devices and filters must lead somewhere, and to one NIC only."""
+    taken = {card.netdev for card in wiring.cards if card.clause and card.clause.kind is Kind.NIC}
+    taken |= {clause.value("netdev") or "" for clause in line.of_kind(Kind.NETDEV) if clause.value("hubid")}
+    known = [plug.id for plug in wiring.plugs]
+    for clause in line.of_kind(Kind.NET, Kind.DEVICE, Kind.OBJECT):
+        setting = clause.setting("netdev")
+        if setting is None or is_open(clause, setting.value) or not _means_netdev(clause):
+            continue
+        if setting.value not in known:
+            near = nearest(setting.value, known)
+            expected = "the id of a -netdev" + (f" ({', '.join(known)})" if known else "; there is none")
+            yield fault_at(clause, setting, f"netdev={setting.value} is nowhere", expected, near)
+        elif clause.kind is not Kind.OBJECT:
+            if setting.value in taken:
+                yield fault_at(clause, setting, f"netdev={setting.value} has a NIC already", "one netdev for each NIC")
+            taken.add(setting.value)
+
+
+def _means_netdev(clause: Clause) -> bool:
+    return clause.kind is not Kind.NET or backend_name(clause) == "nic"
+
+
+def _too_many(line: CommandLine) -> Iterator[Fault]:
+    count = 0
+    for clause in line.of_kind(Kind.NIC, Kind.NET):
+        name = backend_name(clause)
+        count += name == "nic" if clause.kind is Kind.NET else name != "none"
+        if count > MAX_NICS:
+            yield fault_at(clause, None, f"more than {MAX_NICS} NICs by -nic and -net nic", "-netdev and -device")
+            return
+
+
+def _hubports(line: CommandLine, wiring: Wiring) -> Iterator[Fault]:
+    """A hub port's own netdev must have been made before it: stream and dgram first, then in order."""
+    seen = {plug.id for plug in wiring.plugs if plug.type in ("stream", "dgram")}
+    for plug in wiring.plugs:
+        clause = plug.clause
+        if clause and clause.kind in (Kind.NETDEV, Kind.NIC) and plug.type == "hubport":
+            wanted = clause.setting("netdev")
+            if wanted and wanted.value not in seen:
+                yield fault_at(
+                    clause, wanted, f"netdev={wanted.value} is not there yet", "the id of an earlier -netdev"
+                )
+        seen.add(plug.id)
+
+
+def _character_devices(line: CommandLine) -> Iterator[Fault]:
+    """vhost-user's chardev= and the mirrors' and redirectors' indev= and outdev=."""
+    known = {
+        last_value(split_settings(part.words[1].text, "backend"), "id")
+        for part in line.parts
+        if isinstance(part, Other) and part.name == "chardev" and len(part.words) > 1
+    }
+    for clause in line.of_kind(Kind.NETDEV, Kind.NIC, Kind.NET, Kind.OBJECT):
+        keys: tuple[str, ...] = ("chardev",) if backend_name(clause) == "vhost-user" else ()
+        if clause.kind is Kind.OBJECT and clause.value("qom-type") in ("filter-mirror", "filter-redirector"):
+            keys = ("indev", "outdev")
+        for key in keys:
+            setting = clause.setting(key)
+            if setting and setting.value not in known and not is_open(clause, setting.value):
+                near = nearest(setting.value, [name for name in known if name])
+                yield fault_at(clause, setting, f"{key}={setting.value} is nowhere", "the id of a -chardev", near)
+
+
+def _globals(line: CommandLine, wiring: Wiring, rules: Rules) -> Iterator[Fault]:
+    """A property that the model lacks stops QEMU as soon as there is such a NIC."""
+    models = {card.model for card in wiring.cards}
+    for clause in line.of_kind(Kind.GLOBAL):
+        first = clause.settings[0] if clause.settings else None
+        if first is None or "." not in first.key:
+            driver, name = clause.value("driver") or "", clause.value("property") or ""
+        else:
+            driver, name = first.key.split(".", 1)
+        device = rules.device(driver)
+        if device and device.name in models and driver == device.name and name not in device.options:
+            yield fault_at(clause, first, f"{driver} has no {name!r}", "", nearest(name, device.options))
