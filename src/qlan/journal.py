@@ -187,6 +187,15 @@ def labs(layout: Layout) -> list[str]:
         return []
 
 
+def find_lab(layout: Layout, source: Path) -> str | None:
+    """The lab of this user that is up from a file."""
+    for name in labs(layout):
+        data = files.read_json(layout.run_root / name / "lab.json")
+        if isinstance(data, dict) and data.get("source") == str(source):
+            return name
+    return None
+
+
 def _resources(rows: list[dict[str, Any]]) -> Resources:
     try:
         return {one.key: one for one in map(codec.decode, rows)}

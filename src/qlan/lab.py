@@ -23,17 +23,20 @@ from qlan.errors import ConflictError, TopologyError, UsageError
 from qlan.facts import Facts, UsedSubnet
 from qlan.host import files, leases, present, user
 from qlan.host.execute import STOP_GRACE_S
+from qlan.host.namespace import holder
 from qlan.journal import Record
 from qlan.live import RealHost, is_rootless
-from qlan.names import nearest
+from qlan.names import is_name, nearest
 from qlan.planning import scope
 from qlan.planning.plan import Plan, plan
 from qlan.render.layout import Layout
-from qlan.resources.model import Machine, PortForward, Resource, Resources
+from qlan.render.namespace import enter
+from qlan.resources.model import Bridge, Machine, PortForward, Resource, Resources
 from qlan.status import LabStatus
 from qlan.topology.model import Picks, Realm, Topology
 
 LOCK_WAIT_S = 60.0
+_REALM = "namespace/realm"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +76,20 @@ class Lab:
     @classmethod
     def named(cls, name: str) -> Lab:
         """A lab that is up, known by its name alone; UsageError if none of that name is."""
-        layout = user.layout(name)
-        if journal.read_record(layout) is None:
+        layout = user.layout(name if is_name(name) else "x")
+        if not is_name(name) or not layout.record.exists():
             known = journal.labs(layout)
             near = nearest(name, known)
             raise UsageError(f"no lab `{name}` is up", hint=f"did you mean `{near}`?" if near else
                              f"up now: {', '.join(known) or 'none'}")  # fmt: skip
         return cls(layout, None)
+
+    @classmethod
+    def of_source(cls, path: Path) -> Lab | None:
+        """The lab that is up from this file; the file itself is not read."""
+        layout = user.layout("x")
+        name = journal.find_lab(layout, path.parent.resolve() / path.name)
+        return cls(replace(layout, lab=name), None) if name else None
 
     @staticmethod
     def names() -> list[str]:
@@ -103,7 +113,48 @@ class Lab:
         """What was wanted last; None if the lab is not up."""
         return journal.read_record(self.layout)
 
+    @property
+    def is_up(self) -> bool:
+        """Whether anything of it is there, or may be."""
+        return self.layout.record.exists()
+
+    @property
+    def guests(self) -> list[str]:
+        """Its guests' names: those that are up, else those of the topology."""
+        record = self.record
+        if record is None and self.topology:
+            return [guest.name for guest in self.topology.guests]
+        return guest_names(record.wanted) if record else []
+
+    @property
+    def networks(self) -> list[str]:
+        """Its networks' names, likewise."""
+        record = self.record
+        if record is None and self.topology:
+            return [network.name for network in self.topology.networks]
+        return [one.network for one in record.wanted.values() if isinstance(one, Bridge)] if record else []
+
     # --- questions
+
+    def check_guest(self, guest: str) -> None:
+        """UsageError, with the nearest name, if it has no such guest."""
+        _check_guest_names([guest], self.guests)
+
+    def inside(self) -> list[str]:
+        """The words that run what follows them in the lab's own network namespace; none for the host realm.
+
+        UsageError if it has no network (its guests use user-mode networking), HostError if the namespace is gone.
+        """
+        record = self.record
+        known = record.wanted if record else {}
+        if self.realm is Realm.HOST:
+            return []
+        if not is_rootless(known):
+            raise UsageError(f"lab `{self.name}` has no network of its own to go into",
+                             hint="its guests use user-mode networking: reach them by their forwards (`qlan status`)"
+                             if record else "`qlan up` first")  # fmt: skip
+        pid = str(holder(self.layout, _REALM))
+        return [word.replace(f"@{_REALM}@", pid) for word in enter(_REALM, rootless=True) if word != "--pid"]
 
     def plan(self, guests: Sequence[str] = ()) -> Plan:
         """What `up` would do; nothing is changed (but picks are remembered)."""
@@ -297,7 +348,10 @@ def guest_names(resources: Resources) -> list[str]:
 
 
 def _check_guests(guests: Sequence[str], resources: Resources) -> None:
-    known = guest_names(resources)
+    _check_guest_names(guests, guest_names(resources))
+
+
+def _check_guest_names(guests: Sequence[str], known: Sequence[str]) -> None:
     for guest in guests:
         if guest not in known:
             near = nearest(guest, known)
