@@ -1,0 +1,56 @@
+"""An error as the user sees it: what, where, hint; or as one JSON object on standard error (with --json)."""
+
+from __future__ import annotations
+
+import json
+
+from qlan.cli.terminal import printable
+from qlan.errors import Mark, Problem, QlanError, RestoreError, TopologyError
+
+REPORT = "qlan: this is a bug of qlan: please report it, with the text above and what you typed"
+
+
+def as_text(error: QlanError) -> str:
+    """Three lines; of a topology, every problem with its place and its hint."""
+    if isinstance(error, TopologyError):
+        lines = [line for problem in error.problems for line in problem_lines(problem)]
+        return "\n".join([*lines, f"qlan: error: {error.what}"])
+    lines = [f"qlan: error: {printable(error.what)}"]
+    if error.where:
+        lines.append(f"  where: {_indented(error.where)}")
+    if isinstance(error, RestoreError):
+        lines += [f"  left:  {printable(one)}" for one in error.left]
+    if error.hint:
+        lines.append(f"  hint:  {_indented(error.hint)}")
+    return "\n".join(lines)
+
+
+def problem_lines(problem: Problem) -> list[str]:
+    """`file:line:column: what`, and its hint below."""
+    place = f"{problem.mark}: " if problem.mark else ""
+    hint = [f"  hint: {_indented(problem.hint)}"] if problem.hint else []
+    return [f"{place}{_indented(problem.what)}", *hint]
+
+
+def as_json(error: QlanError) -> str:
+    """`{"error": {"kind", "exit_status", "what", "where", "hint"[, "problems"][, "left"]}}` in one line."""
+    data: dict[str, object] = {
+        "kind": type(error).__name__, "exit_status": error.exit_code, "what": error.what, "where": error.where,
+        "hint": error.hint,
+    }  # fmt: skip
+    if isinstance(error, TopologyError):
+        data["problems"] = [problem_data(problem) for problem in error.problems]
+    if isinstance(error, RestoreError):
+        data["left"] = error.left
+    return json.dumps({"error": data})
+
+
+def problem_data(problem: Problem) -> dict[str, object]:
+    """One problem of a file for JSON."""
+    mark = problem.mark or Mark("", 0, 0)
+    return {"file": mark.file, "line": mark.line, "column": mark.column, "what": problem.what, "hint": problem.hint}
+
+
+def _indented(text: str) -> str:
+    """Further lines of a text stand under its first."""
+    return "\n         ".join(printable(line) for line in text.rstrip().splitlines())

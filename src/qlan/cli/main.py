@@ -1,0 +1,137 @@
+"""`qlan VERB ...`: finds the verb's module, runs it, and turns errors into three lines and an exit status.
+
+Start-up time is the theory of operation: `--version` and `--help` import nothing but a table, a verb imports its own
+module only, and what an error needs is imported when there is one.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+TYPE_CHECKING = False  # typing's, without the cost of importing it
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from qlan.errors import QlanError
+
+_SOFTWARE = 70  # EX_SOFTWARE, sysexits.h
+_INTERRUPTED = 130  # 128 + SIGINT, as a shell says it
+_BROKEN_PIPE = 141  # 128 + SIGPIPE
+_LAB_OPTIONS = ("-f", "--file", "-l", "--lab")
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run a command line (without the program's name); returns its exit status."""
+    argv = list(sys.argv[1:] if words is None else words)
+    try:
+        status = _dispatch(argv)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _drop_output()
+        return _BROKEN_PIPE
+    except KeyboardInterrupt as error:
+        _say(_interrupted(error))
+        return _INTERRUPTED
+    except Exception as error:
+        return _failed(error, argv)
+    return status
+
+
+def _dispatch(argv: list[str]) -> int:
+    if "_ARGCOMPLETE" in os.environ:
+        from qlan.cli.completing import complete
+
+        complete()
+        return 0
+    first = argv[0] if argv else "--help"
+    if first in ("--version", "-V"):
+        from qlan import __version__
+
+        sys.stdout.write(f"qlan {__version__}\n")
+        return 0
+    if first in ("--help", "-h", "help"):
+        if len(argv) > 1:
+            return _dispatch([argv[1], "--help"])
+        from qlan.cli.verbs import help_text
+
+        sys.stdout.write(help_text() + "\n")
+        return 0 if argv else 2
+    return _run_verb(_verb_first(argv))
+
+
+def _verb_first(argv: list[str]) -> list[str]:
+    """`qlan -l shop status` is `qlan status -l shop`."""
+    start = 0
+    while start < len(argv) and argv[start].startswith("-"):
+        name = argv[start].partition("=")[0]
+        if name not in _LAB_OPTIONS:
+            break
+        start += 1 if "=" in argv[start] else 2
+    return [*argv[start : start + 1], *argv[:start], *argv[start + 1 :]]
+
+
+def _run_verb(argv: list[str]) -> int:
+    from qlan.cli.verbs import MODULES
+
+    verb = argv[0]
+    if verb not in MODULES:
+        raise _unknown_verb(verb)
+    from qlan.cli.parser import parse, verb_module
+
+    module = verb_module(verb)
+    return int(module.run(parse(verb, module, argv[1:])))
+
+
+def _unknown_verb(verb: str) -> QlanError:
+    from qlan.cli.verbs import VERBS
+    from qlan.errors import UsageError
+    from qlan.names import nearest
+
+    near = nearest(verb, VERBS)
+    what = "option" if verb.startswith("-") else "verb"
+    return UsageError(f"there is no {what} `{verb}`", hint=f"did you mean `qlan {near}`?" if near else "qlan --help")
+
+
+def _failed(error: Exception, argv: list[str]) -> int:
+    from qlan.cli import complaint
+    from qlan.errors import QlanError
+
+    if isinstance(error, QlanError):
+        options = argv[: argv.index("--")] if "--" in argv else argv
+        _say(complaint.as_json(error) if "--json" in options else complaint.as_text(error))
+        return error.exit_code
+    import traceback
+
+    _say("".join(traceback.format_exception(error)) + complaint.REPORT)
+    return _SOFTWARE
+
+
+def _interrupted(error: KeyboardInterrupt) -> str:
+    """A verb says by a note on the interrupt what became of what it did."""
+    again = isinstance(error.__context__, KeyboardInterrupt)
+    notes = ["again, while putting the host back: `qlan up` or `qlan down` finishes it"] if again else []
+    notes = notes or getattr(error, "__notes__", [])
+    return "qlan: interrupted" + (f": {notes[0]}" if notes else "")
+
+
+def _say(text: str) -> None:
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _drop_output()
+    try:
+        sys.stderr.write(text + "\n")
+        sys.stderr.flush()
+    except OSError:
+        return  # nobody listens; the exit status says it too
+
+
+def _drop_output() -> None:
+    """So that the interpreter's own flush at exit does not complain a second time."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, sys.stdout.fileno())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,71 @@
+"""Every verb: its module and what it does in one line.  Nothing is imported here: `qlan --help` must answer at once."""
+
+from __future__ import annotations
+
+GROUPS: dict[str, dict[str, str]] = {
+    "A lab, from its file": {
+        "init": "write a qlan.yaml to start from",
+        "check": "name every problem of the file, with its line",
+        "plan": "show what `up` would do, or write it as a shell script",
+        "up": "make it so, and wait until the guests have their network",
+        "down": "take it back, without leaving anything",
+        "restart": "end a guest and start it again, as the file is now",
+    },
+    "One guest, without a file": {
+        "run": "start a disk image or a kernel with a network",
+    },
+    "What is there": {
+        "status": "guests, NICs, addresses, forwards, and what was changed behind the lab's back",
+        "show": "all about one guest or network",
+        "log": "what QEMU, a guest's serial line or a network's DHCP server said",
+    },
+    "Into a guest or a lab": {
+        "console": "a guest's serial console",
+        "ssh": "a shell or a command in a guest",
+        "exec": "a command inside the lab's own network",
+    },
+    "About this machine": {
+        "models": "the NIC models of the installed QEMU, and which guests have drivers for them",
+        "completion": "print the line that makes your shell complete qlan's words",
+    },
+}
+
+VERBS: dict[str, str] = {verb: text for group in GROUPS.values() for verb, text in group.items()}
+
+# A keyword of Python cannot be a module's name.
+MODULES: dict[str, str] = {verb: verb if verb != "exec" else "execute" for verb in VERBS}
+
+EXAMPLES = """\
+  qlan init --from host-only && qlan up       a lab of two guests on a network with DHCP
+  qlan run debian.qcow2 -p 8080:80            one guest, no file; its port 80 is this machine's 8080
+  qlan status                                 who has which address
+  qlan ssh web uname -a                       a command in a guest
+  qlan exec -- tcpdump -ni lan                look at the packets of a lab, without root
+  qlan down                                   all gone
+"""
+
+
+def help_text() -> str:
+    """What `qlan --help` prints."""
+    lines = [
+        "usage: qlan VERB [OPTIONS]",
+        "",
+        "Gives QEMU guests their networks, without root wherever the kernel allows it.",
+    ]
+    for title, verbs in GROUPS.items():
+        lines += ["", f"{title}:", *(f"  {verb:<11} {text}" for verb, text in verbs.items())]
+    lines += [
+        "",
+        "Options:",
+        "  -f FILE     the lab's file (default: qlan.yaml here or in a parent folder)",
+        "  -l LAB      a lab that is up, by its name, from anywhere",
+        "  --version   print the version",
+        "  --help      this; `qlan VERB --help` tells all about a verb",
+        "",
+        "Examples:",
+        EXAMPLES.rstrip("\n"),
+        "",
+        "Exit status: 0 done, 2 wrong words or file, 3 this machine can't, 4 taken by someone else, 5 failed and put",
+        "back, 6 failed and not put back, 7 changed behind our back, 8 not in time, 70 a bug of qlan, 130 Ctrl-C.",
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,211 @@
+"""Which lab a command is about: `-f FILE`, `-l LAB`, `LAB/GUEST`, or the qlan.yaml here or in a parent folder."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from qlan.cli.parser import seconds
+from qlan.errors import UsageError
+from qlan.lab import Lab
+from qlan.names import nearest
+
+FILE_NAME = "qlan.yaml"
+
+
+def add_lab(parser: argparse.ArgumentParser) -> None:
+    """-f FILE and -l LAB."""
+    group = parser.add_argument_group("which lab")
+    which = group.add_mutually_exclusive_group()
+    which.add_argument("-f", "--file", type=Path, metavar="FILE",
+                       help=f"the lab's file (default: {FILE_NAME} here or in a parent folder)")  # fmt: skip
+    lab = which.add_argument("-l", "--lab", metavar="LAB", help="a lab that is up, by its name")
+    lab.completer = complete_labs  # type: ignore[attr-defined]
+
+
+def add_realm(parser: argparse.ArgumentParser) -> None:
+    """--realm and --user."""
+    parser.add_argument("--realm", choices=("rootless", "host"),
+                        help="where bridges live: a namespace of the lab's own, or this machine's (needs root)")  # fmt: skip
+    parser.add_argument("--user", metavar="NAME", help="who runs QEMU in the host realm (default: who called sudo)")
+
+
+def add_lock_wait(parser: argparse.ArgumentParser) -> None:
+    """--lock-wait."""
+    parser.add_argument("--lock-wait", type=seconds, metavar="S",
+                        help="how long to wait for another qlan that changes this lab (default: 60)")  # fmt: skip
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """--json."""
+    parser.add_argument("--json", action="store_true", help="print JSON (errors too, on standard error)")
+
+
+def add_guest(parser: argparse.ArgumentParser, *, many: bool = False, help_text: str) -> None:
+    """GUEST or [GUEST...], each also as LAB/GUEST."""
+    if many:
+        word = parser.add_argument("guests", nargs="*", metavar="GUEST", help=help_text)
+    else:
+        word = parser.add_argument("guest", metavar="GUEST", help=help_text)
+    word.completer = complete_guests  # type: ignore[attr-defined]
+
+
+def find_file() -> Path | None:
+    """The qlan.yaml of this folder or the nearest parent that has one; None.
+
+    UsageError if the one in a parent folder is somebody else's: its QEMU options would run with our rights.
+    """
+    try:
+        here = Path.cwd()
+    except FileNotFoundError:
+        raise UsageError("this folder was removed", hint="cd to one that is there") from None
+    for up, folder in enumerate((here, *here.parents)):
+        if (folder / FILE_NAME).is_file():
+            path = Path(*[".."] * up, FILE_NAME)
+            owner = path.stat().st_uid
+            if up and owner not in (0, os.geteuid(), int(os.environ.get("SUDO_UID") or 0)):
+                raise UsageError("this file belongs to someone else", where=str(folder / FILE_NAME),
+                                 hint=f"if you trust it: -f {path}")  # fmt: skip
+            return path
+    return None
+
+
+def split(names: Sequence[str], args: argparse.Namespace) -> list[str]:
+    """Guests' names without their lab; `LAB/GUEST` sets args.lab.  UsageError if they are of several labs."""
+    found = []
+    for name in names:
+        lab, slash, guest = name.rpartition("/")
+        if slash:
+            if args.file or args.lab not in (None, lab):
+                raise UsageError(f"`{name}` names another lab than {f'-l {args.lab}' if args.lab else '-f'}",
+                                 hint="guests of one lab at a time")  # fmt: skip
+            args.lab = lab
+        found.append(guest)
+    if args.lab and any("/" not in name for name in names) and any("/" in name for name in names):
+        raise UsageError(f"either all guests are named with their lab or none: {' '.join(names)}",
+                         hint=f"write {' '.join(f'{args.lab}/{guest}' for guest in found)}")  # fmt: skip
+    return found
+
+
+def lab_of_file(args: argparse.Namespace) -> Lab:
+    """The lab with its file read: for what needs to know what is wanted.  TopologyError, UsageError."""
+    from qlan.topology.model import Realm
+
+    realm = Realm(args.realm) if getattr(args, "realm", None) else None
+    run_as = getattr(args, "user", None)
+    path = args.file or _source(args.lab) or find_file()
+    if path is None:
+        raise _no_file()
+    lab = Lab.load(path, realm=realm, run_as=run_as)
+    return _with_lock_wait(lab, args)
+
+
+def lab_by_name(args: argparse.Namespace) -> Lab:
+    """The lab by what is up: its file is read only if nothing of it is up.  UsageError, TopologyError."""
+    if args.lab:
+        return _with_lock_wait(Lab.named(args.lab), args)
+    path = args.file or find_file()
+    if path is None:
+        names = Lab.names()
+        if len(names) == 1:
+            return _with_lock_wait(Lab.named(names[0]), args)
+        raise _no_file()
+    return _with_lock_wait(Lab.of_source(path) or Lab.load(path), args)
+
+
+def lab_of_guest(args: argparse.Namespace) -> tuple[Lab, str]:
+    """The lab that is up and has the guest `args.guest`, and the guest's bare name.
+
+    Without -f, -l or LAB/: the lab of the file here if it has one, else the only lab that has it.
+    """
+    [guest] = split([args.guest], args)
+    if args.lab or args.file:
+        lab = lab_by_name(args)
+        if not lab.is_up:
+            raise UsageError(f"lab `{lab.name}` is not up", hint="qlan up" + (f" -f {args.file}" if args.file else ""))
+        lab.check_guest(guest)
+        return lab, guest
+    path = find_file()
+    here = Lab.of_source(path) if path else None
+    if here and guest in here.guests:
+        return here, guest
+    labs = [Lab.named(name) for name in Lab.names()]
+    having = [lab for lab in labs if guest in lab.guests]
+    if len(having) == 1:
+        return having[0], guest
+    if having:
+        raise UsageError(f"several labs have a guest `{guest}`",
+                         hint="say which: " + ", ".join(f"{lab.name}/{guest}" for lab in having))  # fmt: skip
+    raise _no_guest(guest, labs, path)
+
+
+def _no_guest(guest: str, labs: Sequence[Lab], path: Path | None) -> UsageError:
+    known = {name: lab.name for lab in labs for name in lab.guests}
+    near = nearest(guest, known)
+    if near:
+        hint = f"did you mean `{known[near]}/{near}`?"
+    elif path:
+        hint = f"`qlan up` brings up the guests of {path}"
+    else:
+        hint = "up now: " + (", ".join(f"{lab}/{name}" for name, lab in known.items()) or "none")
+    return UsageError(f"no guest `{guest}` is up", hint=hint)
+
+
+def _no_file() -> UsageError:
+    up = Lab.names()
+    hint = "`qlan init` writes one; -f FILE names another"
+    if up:
+        hint += f"; -l LAB names a lab that is up ({', '.join(up)})"
+    return UsageError(f"there is no {FILE_NAME} here or in a parent folder", hint=hint)
+
+
+def _source(name: str | None) -> Path | None:
+    """The file of a lab that is up."""
+    if not name:
+        return None
+    record = Lab.named(name).record
+    if record is None or record.source is None:
+        raise UsageError(f"lab `{name}` has no file: it was started by `qlan run`",
+                         hint=f"`qlan status -l {name}`, `qlan down -l {name}`")  # fmt: skip
+    return record.source
+
+
+def _with_lock_wait(lab: Lab, args: argparse.Namespace) -> Lab:
+    if getattr(args, "lock_wait", None) is not None:
+        lab.lock_wait_s = args.lock_wait
+    return lab
+
+
+# --- for the shell's completion: never an error, never a change
+
+
+def complete_labs(**_: object) -> list[str]:
+    """The labs that are up."""
+    return Lab.names()
+
+
+def complete_guests(*, parsed_args: argparse.Namespace, **_: object) -> list[str]:
+    """The lab's guests, and those of all labs that are up as LAB/GUEST."""
+    return [*_names_in_lab(parsed_args, "guests"), *(f"{lab.name}/{guest}" for lab in _labs() for guest in lab.guests)]
+
+
+def complete_names(*, parsed_args: argparse.Namespace, **_: object) -> list[str]:
+    """The lab's guests and networks."""
+    return [*_names_in_lab(parsed_args, "guests"), *_names_in_lab(parsed_args, "networks")]
+
+
+def _names_in_lab(args: argparse.Namespace, what: str) -> list[str]:
+    if args.lab:
+        return list(getattr(Lab.named(args.lab), what))
+    path = args.file or find_file()
+    if path is None:
+        return []
+    topology = Lab.load(path).topology
+    return [one.name for one in getattr(topology, what)]
+
+
+def _labs() -> Iterator[Lab]:
+    for name in Lab.names():
+        yield Lab.named(name)
