@@ -176,7 +176,7 @@ def _start_holder(argv: list[str], record: Path) -> None:
 
 def _explain_ip(error: CommandFailed, batch: list[Ip], argv: list[str]) -> None:
     """Which line it was, and what the kernel's usual answers mean; removals of what is gone pass."""
-    words = [line for line in error.stderr.splitlines() if not line.startswith("Command failed")]
+    words = [line for line in error.stderr.splitlines() if line and not line.startswith("Command failed")]
     if all(one.gone_is_fine for one in batch):
         words = [line for line in words if "Cannot find device" not in line and "does not exist" not in line
                  and "Cannot assign requested address" not in line and "No such device" not in line]  # fmt: skip

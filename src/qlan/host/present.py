@@ -45,6 +45,9 @@ def read(layout: Layout, known: Mapping[str, Resource], intents: Iterable[Resour
     found.update(_links(layout, tables, namespaces, being_made))
     found.update(_servers(layout, namespaces, found))
     found.update(_machines(layout, found))
+    for key, one in found.items():
+        if isinstance(one, Tap) and f"machine/{one.guest}" not in found:
+            found[key] = replace(one, held=False)
     return found
 
 

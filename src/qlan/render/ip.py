@@ -32,7 +32,7 @@ def change_bridge(before: Bridge, after: Bridge, scene: Scene) -> list[Command]:
     """Whatever differs, in place."""
     return [
         Ip(after.namespace, f"link set dev {after.name} address {after.mac} mtu {after.mtu_bytes} "
-                            f"{'up' if after.up else 'down'}"),
+                            f"{_marked(after, scene)}"),
         Ip(after.namespace, f"link set dev {after.name} type bridge {_bridge_options(after)}"),
     ]  # fmt: skip
 
@@ -56,7 +56,8 @@ def create_veth(veth: Veth, scene: Scene) -> list[Command]:
 def change_veth(before: Veth, after: Veth, scene: Scene) -> list[Command]:
     """Enslaved, sized and up again."""
     return [
-        Ip(after.namespace, f"link set dev {after.name} {_master(after.bridge)} mtu {after.mtu_bytes} up"),
+        Ip(after.namespace, f"link set dev {after.name} {_master(after.bridge)} mtu {after.mtu_bytes} "
+                            f"{_marked(after, scene)}"),
         Ip(after.peer_namespace, f"link set dev {after.peer} address {after.peer_mac} mtu {after.mtu_bytes} up"),
     ]
 
@@ -77,8 +78,8 @@ def create_tap(tap: Tap, scene: Scene) -> list[Command]:
 
 def change_tap(before: Tap, after: Tap, scene: Scene) -> list[Command]:
     """Another bridge, or back into its own."""
-    state = "up" if after.up else "down"
-    return [Ip(after.namespace, f"link set dev {after.name} {_master(after.bridge)} mtu {after.mtu_bytes} {state}")]
+    return [Ip(after.namespace, f"link set dev {after.name} {_master(after.bridge)} mtu {after.mtu_bytes} "
+                                f"{_marked(after, scene)}")]  # fmt: skip
 
 
 def delete_tap(tap: Tap, scene: Scene) -> list[Command]:
@@ -101,6 +102,11 @@ def _bridge_options(bridge: Bridge) -> str:
         f"stp_state {int(bridge.stp)} forward_delay {bridge.forward_delay_cs} "
         f"mcast_snooping {int(bridge.multicast_snooping)}"
     )
+
+
+def _marked(link: Bridge | Veth | Tap, scene: Scene) -> str:
+    """Mark and state: a link that was left half made is up only after this, and known as ours."""
+    return f"alias {alias(scene.lab, link.key)} {'up' if link.up else 'down'}"
 
 
 def _master(bridge: str) -> str:

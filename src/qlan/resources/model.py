@@ -124,7 +124,10 @@ class Veth:
 
 @dataclass(frozen=True, slots=True)
 class Tap:
-    """A guest's port on a bridge.  Not persistent: it lives as long as QEMU holds its descriptor."""
+    """A guest's port on a bridge.  Not persistent: it lives as long as QEMU holds its descriptor.
+
+    held: by its own machine.  A TAP that somebody else keeps open is of no use and has to be made anew.
+    """
 
     guest: str
     nic: int
@@ -134,7 +137,8 @@ class Tap:
     namespace: str = HOST
     mtu_bytes: int = 1500
     up: bool = True
-    FIXED: ClassVar[frozenset[str]] = frozenset({"guest", "nic", "name", "namespace"})
+    held: bool = True
+    FIXED: ClassVar[frozenset[str]] = frozenset({"guest", "nic", "name", "namespace", "held"})
 
     @property
     def key(self) -> str:
