@@ -29,6 +29,7 @@ from typing import Self
 # The tty's line buffer takes 4096 bytes and drops the rest of a line without a word (N_TTY_BUF_SIZE).
 LINE_BYTES = 4000
 TRANSCRIPT_SHOWN = 4000
+HELLO_S = 0.3
 
 
 class GuestError(Exception):
@@ -119,7 +120,9 @@ class GuestShell:
             # ^C, so that half a line that someone left there is not run with ours.
             self._send(f"\x03\nPS1= PS2=; stty -echo; printf '\\nhello %s\\n' {mark}\n")
             try:
-                self._read_until(re.compile(rf"^hello {mark}\n", re.MULTILINE), min(deadline, time.monotonic() + 1))
+                self._read_until(
+                    re.compile(rf"^hello {mark}\n", re.MULTILINE), min(deadline, time.monotonic() + HELLO_S)
+                )
                 return
             except TimeoutError:
                 if time.monotonic() > deadline:

@@ -233,7 +233,7 @@ def test_a_disk_of_fat_can_be_read(guest_image: GuestImage, tmp_path: Path) -> N
         guest.shell.run("mkdosfs -n CIDATA /dev/vda && mount -t vfat /dev/vda /mnt")
         guest.shell.run("echo 'instance-id: one' >/mnt/meta-data && umount /mnt && mount -o ro /dev/vda /mnt")
         assert guest.shell.run("cat /mnt/meta-data") == "instance-id: one\n"
-        guest.shell.run("poweroff")
+        guest.shell.run("(usleep 300000; poweroff) &")
         assert guest.process.wait(timeout=20) == 0
     assert b"instance-id: one" in disk.read_bytes()
 
