@@ -22,6 +22,7 @@ DEPTH_MAX = 32
 NODES_MAX = 1_000_000
 
 _UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_STANDARD_TAG = "tag:yaml.org,2002:"
 _LINE = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
 
 
@@ -137,7 +138,9 @@ class _Builder:
         if event.tag is not None:
             self.problems.append(
                 Problem(
-                    mark, f"a tag, {quoted(event.tag)}, is not read here", "leave it out; quotes make text of a word"
+                    mark,
+                    f"a tag, {quoted(_written_tag(event.tag))}, is not read here",
+                    "leave it out; quotes make text of a word",
                 )
             )
 
@@ -156,13 +159,12 @@ class _Builder:
 
     def _pairs(self, children: list[Node]) -> Iterator[tuple[Scalar, Node]]:
         seen: dict[str, Mark] = {}
+        merged: list[tuple[Scalar, Node]] = []
         for key, value in zip(children[::2], children[1::2], strict=True):
             if not isinstance(key, Scalar):
                 self.problems.append(Problem(key.mark, "a key must be a word", "a list or mapping can only be a value"))
             elif key.text == "<<" and key.plain:
-                self.problems.append(
-                    Problem(key.mark, "`<<` (merge) is not read here", "write the keys out, or use `&name` and `*name`")
-                )
+                merged += self._merged(value)
             elif key.text in seen:
                 first = seen[key.text].line
                 self.problems.append(
@@ -171,6 +173,20 @@ class _Builder:
             else:
                 seen[key.text] = key.mark
                 yield key, value
+        for key, value in merged:
+            if key.text not in seen:
+                seen[key.text] = key.mark
+                yield key, value
+
+    def _merged(self, value: Node) -> list[tuple[Scalar, Node]]:
+        """The keys that `<<` brings (YAML 1.1's merge): those written beside it win, then the first of its list."""
+        found: list[tuple[Scalar, Node]] = []
+        for one in value.items if isinstance(value, Sequence) else (value,):
+            if isinstance(one, Mapping):
+                found += one.pairs
+            else:
+                self.problems.append(Problem(one.mark, "`<<` takes a mapping", "write it like `<<: *name`"))
+        return found
 
     def _alias(self, name: str, mark: Mark) -> Node:
         if any(one.anchor == name for one in self._stack):
@@ -189,6 +205,10 @@ class _Builder:
             self._stack[-1].children.append(node)
         else:
             self.root = node
+
+
+def _written_tag(tag: str) -> str:
+    return f"!!{tag.removeprefix(_STANDARD_TAG)}" if tag.startswith(_STANDARD_TAG) else tag
 
 
 def _refuse_unprintable(text: str, file: str) -> None:
@@ -216,7 +236,7 @@ _SYNTAX = {
     "expected ',' or ']'": ("a list in `[ ]` is not closed", "look for a missing `,` or `]`"),
     "did not find expected ',' or '}'": ("a mapping in `{ }` is not closed", "look for a missing `,` or `}`"),
     "expected ',' or '}'": ("a mapping in `{ }` is not closed", "look for a missing `,` or `}`"),
-    "found unexpected end of stream": ("the file ends inside quotes", "close them"),
+    "found unexpected end of stream": ("quotes are not closed", "write the same quote at the end of the text"),
     "found unknown escape character": (
         "a backslash in double quotes that means nothing",
         "use single quotes, or write `\\\\`",
@@ -225,8 +245,20 @@ _SYNTAX = {
 }
 
 
+_UNCLOSED = (
+    "did not find expected ',' or ']'",
+    "expected ',' or ']'",
+    "did not find expected ',' or '}'",
+    "expected ',' or '}'",
+    "found unexpected end of stream",
+)
+
+
 def _syntax_problem(error: yaml.MarkedYAMLError, text: str, file: str) -> Problem:
+    said = error.problem or "it cannot be read"
     at = error.problem_mark or error.context_mark
+    if error.context_mark and said.startswith(_UNCLOSED):
+        at = error.context_mark  # where it was opened, not where the reader gave up
     line, column = (at.line, at.column) if at else (0, 0)
     lines = _LINE.split(text)
     tab = _tab_indent(lines, line)
@@ -234,7 +266,6 @@ def _syntax_problem(error: yaml.MarkedYAMLError, text: str, file: str) -> Proble
         mark = Mark(file, tab + 1, lines[tab].index("\t") + 1)
         return Problem(mark, "a tab in the indentation", "YAML wants spaces there: two for each level")
     mark = Mark(file, line + 1, column + 1)
-    said = error.problem or "it cannot be read"
     for words, (what, hint) in _SYNTAX.items():
         if said.startswith(words):
             return Problem(mark, what, hint)

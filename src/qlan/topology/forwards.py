@@ -93,6 +93,8 @@ def _parse_short(text: str, mark: Mark | None) -> Forward:
     host_address = _host_address(parts.pop(0)) if _is_address(parts[0]) else LOOPBACK
     host_port = parse_host_port(parts.pop(0)) if parts else None
     guest_address = parse_address(parts.pop(0)) if len(parts) == 2 else None
+    if not parts:
+        raise Unreadable(f"{quoted(text)} has no guest port", f'write "{text}:80", say')
     if len(parts) != 1:
         raise Unreadable(f"{quoted(text)} is not a forward", _EXAMPLE)
     return Forward(protocol or "tcp", host_address, host_port, guest_address, _guest_port(parts[0]), mark)
@@ -110,6 +112,10 @@ def _check_parts(text: str, parts: list[str]) -> None:
         port = parts[0]
         hint = f'write "{port}:{port}" for the same port' if _DIGITS.fullmatch(port) else _EXAMPLE
         raise Unreadable(f"{quoted(text)} has no guest port", hint)
+    if len(parts) == 2 and parts[1] == "":
+        raise Unreadable(f"{quoted(text)} has no guest port", f'write "{parts[0]}:22", say')
+    if len(parts) == 2 and parts[0] == "":
+        raise Unreadable(f"{quoted(text)} has no host port", f'write "auto:{parts[1]}" for a free one')
     if "" in parts:
         full = [part for part in parts if part]
         hint = f'write "{":".join(full)}"' if len(full) >= 2 else _EXAMPLE

@@ -32,7 +32,8 @@ def parse_memory(text: str) -> int:
 
 def _read_guest(name: Scalar, node: Node, reader: Reader) -> Guest:
     before = len(reader.problems)
-    fields = reader.fields(node, f"guest {quoted(name.text)}", GUEST)
+    hint = f"write `{name.text}: {{disk: {node.text}}}`" if isinstance(node, Scalar) else ""
+    fields = reader.fields(node, f"guest {quoted(name.text)}", GUEST, hint=hint)
     guest = Guest(
         name=name.text,
         disks=_read_disks(fields),
@@ -42,7 +43,7 @@ def _read_guest(name: Scalar, node: Node, reader: Reader) -> Guest:
         memory_bytes=fields.value("memory", parse_memory) or 512 << 20,
         cpus=fields.value("cpus", lambda text: parse_integer(text, 1, CPUS_MAX)) or 1,
         arch=fields.value("arch", parse_word),
-        machine=fields.value("machine", parse_word),
+        machine=fields.value("machine", _parse_machine),
         accel=cast("Literal['auto', 'kvm', 'tcg']", fields.choice("accel") or "auto"),
         display=cast("Literal['none', 'sdl', 'gtk', 'vnc', 'spice']", fields.choice("display") or "none"),
         cloud_init=fields.flag("cloud_init", False),
@@ -54,6 +55,15 @@ def _read_guest(name: Scalar, node: Node, reader: Reader) -> Guest:
     if len(reader.problems) > before:
         reader.damaged.add(name.mark)
     return guest
+
+
+def _parse_machine(text: str) -> str:
+    machine, comma, options = text.partition(",")
+    if comma:
+        raise Unreadable(
+            f"{quoted(text)} has options", f"write `machine: {machine}` and `qemu_args: -machine {options}`"
+        )
+    return parse_word(text)
 
 
 def _parse_append(text: str) -> str:

@@ -48,7 +48,8 @@ def _read_network(name: Scalar, node: Node, reader: Reader) -> Network:
     if isinstance(node, Scalar) and not node.is_null:  # a kind alone
         kind = reader.scalar(node, title, "a kind or a mapping", parse_kind)
         kind = kind or KINDS[0]
-        network = Network(name.text, kind, dhcp=Dhcp() if kind in HOST_KINDS else None, mark=name.mark, marks={"kind": node.mark})
+        dhcp = Dhcp() if kind in HOST_KINDS else None
+        network = Network(name.text, kind, dhcp=dhcp, mark=name.mark, marks={"kind": node.mark})
     else:
         network = _read_fields(name, reader.fields(node, title, NETWORK), title)
     if len(reader.problems) > before:

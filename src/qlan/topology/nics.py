@@ -8,7 +8,7 @@ from qlan.errors import Mark
 from qlan.topology.document import Mapping, Node, Scalar, Sequence
 from qlan.topology.forwards import parse_forward, read_forward
 from qlan.topology.model import Forward, Nic, UserNetwork
-from qlan.topology.reader import Fields, Reader
+from qlan.topology.reader import ITEM, Fields, Reader
 from qlan.topology.scalars import (
     MTU_MAX,
     MTU_MIN,
@@ -28,7 +28,10 @@ from qlan.topology.scalars import (
 from qlan.topology.spec import parse_spec
 from qlan.topology.vocabulary import NIC, SORTS, USER
 
-_NICS_HINT = "write `nics: [lan, user]`, or `nics: none`"
+_NICS_HINT = f"write `nics: [{ITEM}]`, or `nics: none`"
+_NIC_HINT = "write a network's name, `user`, or `{network: NAME}`"
+_IN_USER = dict.fromkeys(USER.keys() - NIC.keys(), "inside `user:`")
+_BESIDE_USER = dict.fromkeys(NIC.keys() - USER.keys(), "beside `user:`, not inside")
 
 
 def read_nics(node: Node | None, owner: str, reader: Reader) -> tuple[Nic, ...]:
@@ -54,7 +57,7 @@ def read_nic(node: Node, title: str, reader: Reader) -> Nic:
     before = len(reader.problems)
     if isinstance(node, Scalar) and not node.is_null:
         node = parse_spec(node, reader)
-    nic = _read_fields(reader.fields(node, title, NIC), node)
+    nic = _read_fields(reader.fields(node, title, NIC, hint=_NIC_HINT, elsewhere=_IN_USER), node)
     if len(reader.problems) > before:
         reader.damaged.add(node.mark)
     return nic
@@ -94,7 +97,7 @@ def _read_forwards(fields: Fields) -> tuple[Forward, ...]:
         return ()
     title = fields.called("forwards")
     found: list[Forward | None] = []
-    for item in fields.reader.items(node, title, 'write `forwards: ["2222:22"]`'):
+    for item in fields.reader.items(node, title, f'write `forwards: ["{ITEM}"]`'):
         if isinstance(item, Scalar):
             found.append(fields.reader.scalar(item, title, "a forward", partial(parse_forward, mark=item.mark)))
         elif isinstance(item, Sequence):
@@ -115,7 +118,7 @@ def _read_user(fields: Fields) -> tuple[UserNetwork | None, dict[str, Mark]]:
                 node.mark, f"{fields.called('user')} is false", "leave the NIC out, or name a network"
             )
         return UserNetwork(), {}
-    inner = fields.reader.fields(node, f"`user` of {fields.title}", USER)
+    inner = fields.reader.fields(node, f"`user` of {fields.title}", USER, elsewhere=_BESIDE_USER)
     network = UserNetwork(
         subnet=inner.value("subnet", parse_subnet),
         host=inner.value("host", parse_address),

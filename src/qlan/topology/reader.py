@@ -14,7 +14,10 @@ from qlan.topology.vocabulary import MEANT, SORTS, Key
 
 T = TypeVar("T")
 
+ITEM = "ITEM"  # in a hint of `Reader.items`: what was written instead of a list
+
 _KNOWN_SHOWN_MAX = 16
+_NOWHERE: dict[str, str] = {}
 
 
 class Reader:
@@ -29,28 +32,40 @@ class Reader:
         """Note something wrong."""
         self.problems.append(Problem(mark, what, hint))
 
-    def fields(self, node: Node, title: str, keys: dict[str, Key]) -> Fields:
-        """A mapping with these keys; problems for what is no mapping and for unknown keys."""
+    def fields(
+        self, node: Node, title: str, keys: dict[str, Key], *, hint: str = "", elsewhere: dict[str, str] = _NOWHERE
+    ) -> Fields:
+        """A mapping with these keys; problems for what is no mapping and for unknown keys.
+
+        hint: what else to write.  elsewhere: keys that belong somewhere else, with the place.
+        """
         found: dict[str, tuple[Scalar, Node]] = {}
-        for key, value in self.pairs(node, title):
+        for key, value in self.pairs(node, title, hint):
             if key.text in keys:
                 found[key.text] = (key, value)
             else:
-                self.problem(key.mark, f"{title} has no key {quoted(key.text)}", known_hint(key.text, keys))
+                self.problem(
+                    key.mark,
+                    f"{title} has no key {quoted(key.text)}",
+                    elsewhere_hint(key.text, elsewhere) or known_hint(key.text, keys),
+                )
         return Fields(self, title, node.mark, keys, found)
 
-    def pairs(self, node: Node, title: str) -> Iterator[tuple[Scalar, Node]]:
+    def pairs(self, node: Node, title: str, hint: str = "") -> Iterator[tuple[Scalar, Node]]:
         """The keys and values of what must be a mapping; nothing at all is an empty one."""
         if isinstance(node, Mapping):
             yield from node.pairs
         elif not (isinstance(node, Scalar) and node.is_null):
-            self.problem(node.mark, f"{title} must be a mapping, not {called(node)}", "write it as `key: value` lines")
+            self.problem(
+                node.mark, f"{title} must be a mapping, not {called(node)}", hint or "write it as `key: value` lines"
+            )
 
     def items(self, node: Node, title: str, hint: str) -> tuple[Node, ...]:
         """The items of what must be a list; nothing at all is an empty one."""
         if isinstance(node, Sequence):
             return node.items
         if not (isinstance(node, Scalar) and node.is_null):
+            hint = hint.replace(ITEM, node.text if isinstance(node, Scalar) else "...")
             self.problem(node.mark, f"{title} must be a list, not {called(node)}", hint)
         return ()
 
@@ -149,9 +164,8 @@ def parse_choice(text: str, choices: Collection[str]) -> str:
     """One of the words."""
     if text in choices:
         return text
-    guess = names.nearest(text, choices)
     listed = " or ".join(f"`{word}`" for word in choices)
-    raise Unreadable(f"{quoted(text)} is not known here", f"did you mean `{guess}`?" if guess else f"write {listed}")
+    raise Unreadable(f"{quoted(text)} is not known here", f"write {listed}")
 
 
 def called(node: Node) -> str:
@@ -161,6 +175,12 @@ def called(node: Node) -> str:
     if isinstance(node, Mapping):
         return "a mapping"
     return "nothing" if node.is_null else quoted(node.text)
+
+
+def elsewhere_hint(word: str, places: dict[str, str]) -> str:
+    """Where a key belongs that is known, but not here; or ""."""
+    meant = word if word in places else MEANT.get(word.lower(), "")
+    return f"`{meant}` belongs {places[meant]}" if meant in places else ""
 
 
 def known_hint(word: str, known: Collection[str]) -> str:

@@ -140,14 +140,13 @@ def parse_address(text: str) -> IPv4Address:
 def parse_subnet(text: str) -> IPv4Network:
     """`10.10.10.0/24`: without host bits, from /8 to /30."""
     address, slash, prefix = text.partition("/")
-    if not slash and ":" not in text:
-        parse_address(text)
-        raise Unreadable(f"{text} has no prefix length", f"write `{IPv4Network(f'{text}/24', strict=False)}`")
-    if ":" in address:
+    if not _DOTTED.fullmatch(address):
         raise Unreadable(f"{quoted(text)} is not an IPv4 subnet", "write one like 10.10.10.0/24")
     base = parse_address(address)
+    if not slash:
+        raise Unreadable(f"{text} has no prefix length", f"write `{IPv4Network(f'{text}/24', strict=False)}`")
     if not re.fullmatch(r"[0-9]{1,2}", prefix, re.ASCII) or int(prefix) > 32:
-        raise Unreadable(f"{quoted(text)} has no prefix length from 0 to 32", "write one like 10.10.10.0/24")
+        raise Unreadable(f"{quoted(text)} has no prefix length from 0 to 32", _prefix_hint(text))
     subnet = IPv4Network(f"{base}/{int(prefix)}", strict=False)
     why = subnet_fault(subnet)
     if why:
@@ -252,6 +251,13 @@ def parse_words(text: str) -> tuple[str, ...]:
         return tuple(shlex.split(text))
     except ValueError as error:
         raise Unreadable(f"{quoted(text)} cannot be split into words: quotes are not closed") from error
+
+
+def _prefix_hint(text: str) -> str:
+    try:
+        return f"write {IPv4Network(text, strict=False)}"  # with a netmask
+    except ValueError:
+        return "write one like 10.10.10.0/24"
 
 
 def _is_ipv6(text: str) -> bool:

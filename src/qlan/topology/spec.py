@@ -51,7 +51,10 @@ def _known(is_user: bool) -> list[str]:
 
 
 def _hint(name: str, known: list[str]) -> str:
-    return f"write `{name}=VALUE`" if name in known else known_hint(name, known)
+    if name not in known:
+        return known_hint(name, known)
+    key = NIC.get(name) or USER.get(name)
+    return f"write `{name}=true`" if key and key.sort == "flag" else f"write `{name}=VALUE`"
 
 
 def _unknown_hint(name: str, known: list[str], is_user: bool) -> str:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from qlan.topology.model import KINDS
+
 ACCELS = ("auto", "kvm", "tcg")
 DISPLAYS = ("none", "sdl", "gtk", "vnc", "spice")
 INTERFACES = ("virtio", "ide", "scsi", "none")
@@ -46,6 +48,7 @@ SORTS = {
     "hostname": "a host name",
     "bootfile": "a file's name",
     "path": "a path",
+    "disk": "a path or a mapping",
     "domains": "a domain name or a list of them",
     "guestfwds": "a text or a list of texts",
     "words": "a list of words or a line",
@@ -68,10 +71,14 @@ LAB = {
 }  # fmt: skip
 
 NETWORK = {
-    "kind": Key("choice", "private: guests hear each other and nothing else. host-only: and the host."),
+    "kind": Key("choice", "private: guests hear each other and nothing else. host-only: and the host.", KINDS),
     "subnet": Key("subnet", "The network's addresses. Default, where some are needed: a free one, picked once."),
     "address": Key("address", "The host's own address (private: the DHCP server's). Default: the subnet's first."),
-    "dhcp": Key("dhcp", "Give addresses by DHCP. Guests of this file always get the same one. Default: false."),
+    "dhcp": Key(
+        "dhcp",
+        "Give addresses by DHCP. Guests of this file always get the same one. "
+        "Default: true for host-only, false for private.",
+    ),
     "dns": Key("flag", "Answer for the names of guests, as NAME and NAME.LAB. Default: true."),
     "mtu": Key("mtu", "The largest packet in bytes. Default: 1500."),
 }
@@ -82,7 +89,7 @@ DHCP = {
 }
 
 GUEST = {
-    "disk": Key("path", "A disk image: a path, or a mapping as in `disks`. Its format is read from its header."),
+    "disk": Key("disk", "A disk image: a path, or a mapping as in `disks`. Its format is read from its header."),
     "disks": Key("disks", "Disk images, each a path or a mapping."),
     "kernel": Key("path", "A Linux kernel to boot directly."),
     "initrd": Key("path", "The initial RAM disk of `kernel`."),

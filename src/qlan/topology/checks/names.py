@@ -65,9 +65,9 @@ def _fault(text: str) -> tuple[str, str]:
     hint = f"write `{clean}`, say" if clean else "use a-z, 0-9 and `-`"
     if text != text.lower() and is_name(text.lower()):
         return f"{quoted(text)} has capitals", f"write `{text.lower()}`"
-    odd = _ODD.search(text)
+    odd = _ODD.search(text.lower())
     if odd:
-        shown = f"`{odd[0]}`" if odd[0].isprintable() and odd[0] != " " else f"U+{ord(odd[0]):04X}"
+        shown = "a space" if odd[0] == " " else f"`{odd[0]}`" if odd[0].isprintable() else f"U+{ord(odd[0]):04X}"
         return f"{quoted(text)} holds {shown}; only a-z, 0-9 and `-` can be in a name", hint
     if len(text) > NAME_MAX:
         return f"{quoted(text)} has {len(text)} letters; at most {NAME_MAX} are possible", hint
