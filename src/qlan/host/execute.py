@@ -122,7 +122,7 @@ class Executor:
             process.kill(pid, signal.SIGHUP, one.what)
 
     def _find(self, command: Stop | Reload) -> int | None:
-        inside = find_holder(self.layout, "namespace/realm") if self.rootless else None
+        inside = find_holder(self.layout, command.inside) if command.inside else None
         return process.find_recorded(command.record, mark=command.mark, inside=inside)
 
     def _entered(self, namespace: str) -> list[str]:

@@ -30,7 +30,7 @@ def main() -> int:
     args = parser.parse_args()
     folder: Path = args.folder
     boot = Boot(
-        args.guest, tuple(args.argv[1:]), record=folder / "process", log=folder / "qemu.log",
+        args.guest, tuple(args.argv[1:]), record=folder / "process", log=folder / "qemu.log", own=folder / "qemu",
         sockets=(folder / "qmp", folder / "serial"), taps=(), run_as=args.run_as,
     )  # fmt: skip
     taps = open_taps(args.namespace, args.tap) if args.tap else []

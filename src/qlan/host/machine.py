@@ -61,7 +61,7 @@ class Started:
 
 def start(boot: Boot, taps: Sequence[int]) -> Started:
     """Start it; the TAPs' descriptors are closed here and live on in QEMU."""
-    files.make_folder(boot.record.parent, uid=boot.run_as)
+    files.make_folder(boot.own, uid=boot.run_as)
     listeners = [_listen(path, boot.run_as) for path in boot.sockets]
     monitor = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:

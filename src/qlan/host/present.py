@@ -11,7 +11,7 @@ from qlan import names
 from qlan.host import files, link, process
 from qlan.host.namespace import find_holder
 from qlan.render.layout import Layout
-from qlan.render.namespace import enter
+from qlan.render.namespace import REALM, counted_in, enter
 from qlan.resources import codec
 from qlan.resources.model import (
     HOST,
@@ -27,8 +27,6 @@ from qlan.resources.model import (
     TapBackend,
     Veth,
 )
-
-_REALM = "namespace/realm"
 
 
 def read(layout: Layout, known: Mapping[str, Resource], intents: Iterable[Resource] = ()) -> Resources:
@@ -78,15 +76,16 @@ def _links(layout: Layout, tables: Mapping[str, list[link.Row]], namespaces: Map
            being_made: list[Resource]) -> Resources:  # fmt: skip
     making = {one.name: one.key for one in being_made if isinstance(one, Bridge | Veth | Tap)}
     intents = link.Intents(making, str(names.link_group(layout.lab)))
-    nested = {key.partition("/")[2].removesuffix(".dhcp"): key for key in namespaces if key != _REALM}
+    nested = {key.partition("/")[2].removesuffix(".dhcp"): key for key in namespaces if key != REALM}
     return {one.key: one for one in link.parse(tables, layout.lab, intents, nested)}
 
 
 def _servers(layout: Layout, namespaces: Mapping[str, Namespace], found: Resources) -> Resources:
     servers: Resources = {}
+    rootless = any(one.user for one in namespaces.values())
     for folder in _folders(layout.run / "dnsmasq"):
         server = _decoded(files.read_json(folder / "resource.json"))
-        if not isinstance(server, Dnsmasq) or find_server(layout, server) is None:
+        if not isinstance(server, Dnsmasq) or find_server(layout, server, rootless=rootless) is None:
             continue
         address = f"address/{server.interface}/{server.address}"
         if server.namespace in namespaces or (server.namespace == HOST and isinstance(found.get(address), Address)):
@@ -94,10 +93,11 @@ def _servers(layout: Layout, namespaces: Mapping[str, Namespace], found: Resourc
     return servers
 
 
-def find_server(layout: Layout, server: Dnsmasq) -> int | None:
+def find_server(layout: Layout, server: Dnsmasq, *, rootless: bool) -> int | None:
     """The process id of a network's dnsmasq, or None."""
     folder = layout.dnsmasq(server.network)
-    inside = find_holder(layout, _REALM)
+    counted = counted_in(server.namespace, rootless=rootless)
+    inside = find_holder(layout, counted) if counted != HOST else None
     return process.find_recorded(folder / "pid", mark=str(folder / "conf"), inside=inside)
 
 

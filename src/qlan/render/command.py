@@ -75,13 +75,14 @@ class Boot:
     """Start a QEMU.  It gets listening sockets and TAPs as descriptors from FIRST_FD on, in this order.
 
     argv: complete; `sockets` are (path) of the unix sockets to make and listen on, taps the interfaces opened before.
-    then: QMP commands to send when it answers (with -S on the command line: the last one is `cont`).
+    own: a folder in which QEMU itself may write.  then: QMP commands to send when it answers (with -S on the command line: the last one is `cont`).
     """
 
     guest: str
     argv: tuple[str, ...]
     record: Path
     log: Path
+    own: Path
     sockets: tuple[Path, ...]
     taps: tuple[tuple[str, str], ...]  # (namespace, name)
     then: tuple[QmpCall, ...] = ()
@@ -92,13 +93,15 @@ class Boot:
 class Stop:
     """End a process that we started.
 
-    mark: the record is a daemon's pid file, and this word is in its command line.  ask: the QMP socket on which to ask
+    mark: the record is a daemon's pid file, and this word is in its command line; inside: the key of the namespace in
+    which it counted its id ("": the machine's).  ask: the QMP socket on which to ask
     first.  at_once: it hears no other signal than SIGKILL (the first process of a namespace).
     """
 
     record: Path
     what: str
     mark: str = ""
+    inside: str = ""
     ask: Path | None = None
     at_once: bool = False
 
@@ -110,6 +113,7 @@ class Reload:
     record: Path
     what: str
     mark: str
+    inside: str = ""
 
 
 Command = Ip | OpenTap | Write | Remove | Hold | Run | Boot | Stop | Reload

@@ -60,8 +60,12 @@ class Layout:
     def serial(self, guest: str) -> Path:
         return self.guest(guest) / "serial"
 
+    def qemu_own(self, guest: str) -> Path:
+        """The folder in which QEMU itself writes; it belongs to the user that QEMU runs as, the others are ours."""
+        return self.guest(guest) / "qemu"
+
     def serial_log(self, guest: str) -> Path:
-        return self.guest(guest) / "serial.log"
+        return self.qemu_own(guest) / "serial.log"
 
     def qemu_log(self, guest: str) -> Path:
         return self.guest(guest) / "qemu.log"

@@ -2,8 +2,8 @@
 
 The record is the holder's own /proc/self/stat: its process id (as seen from outside, where that /proc was mounted) and
 its start time, which together name one process for ever.  The shell writes a line to descriptor 3 when the namespace is ready.
-A realm's holder is process 1 of its own process namespace: with it the kernel ends everything in the realm.  It ignores
-SIGCHLD, so that the kernel reaps what is handed to it.
+The holder is process 1 of a process namespace (a realm's namespaces share one): with it the kernel ends all that runs
+there.  It ignores SIGCHLD, so that the kernel reaps what is handed to it.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from __future__ import annotations
 from qlan.render.command import Command, Hold, Ip, Remove, Stop
 from qlan.render.scene import Scene
 from qlan.resources.model import HOST, Namespace
+
+REALM = "namespace/realm"  # the key of a rootless lab's own namespace
 
 _HOLD = (
     'read -r stat </proc/self/stat; echo "$stat" >"$0" && echo >&3 && exec 3>&- && '
@@ -27,8 +29,10 @@ def create(namespace: Namespace, scene: Scene) -> list[Command]:
     if namespace.user:
         unshare = ("unshare", "--user", "--map-root-user", "--net", "--mount", "--pid", "--fork", "--kill-child")
         argv = (*unshare, "sh", "-c", _HOLD, str(record))
+    elif scene.rootless:
+        argv = (*enter(namespace.parent, rootless=True), "unshare", "--net", "sh", "-c", _LEAVE_HOLDER, str(record))
     else:
-        argv = (*enter(namespace.parent, rootless=scene.rootless), "unshare", "--net", "sh", "-c", _LEAVE_HOLDER, str(record))
+        argv = ("unshare", "--net", "--pid", "--fork", "--kill-child", "sh", "-c", _HOLD, str(record))
     return [Hold(namespace.key, argv, record), _loopback(namespace)]
 
 
@@ -49,7 +53,12 @@ def enter(key: str, *, rootless: bool) -> tuple[str, ...]:
         return ()
     if rootless:
         return ("nsenter", f"--target=@{key}@", "--user", "--net", "--pid", "--preserve-credentials")
-    return ("nsenter", f"--target=@{key}@", "--net")
+    return ("nsenter", f"--target=@{key}@", "--net", "--pid")
+
+
+def counted_in(key: str, *, rootless: bool) -> str:
+    """The namespace whose holder is process 1 for what runs in a namespace (HOST: the machine's own processes)."""
+    return REALM if rootless and key != HOST else key
 
 
 def _loopback(namespace: Namespace) -> Ip:

@@ -30,7 +30,7 @@ def create(machine: Machine, scene: Scene) -> list[Command]:
     seed: list[Command] = [Write(layout.guest(guest) / "seed" / name, text, machine.run_as)
                            for name, text in machine.seed]  # fmt: skip
     boot = Boot(
-        guest, tuple(argv(machine, scene)), record=layout.guest(guest) / "process", log=layout.qemu_log(guest),
+        guest, tuple(argv(machine, scene)), record=layout.guest(guest) / "process", log=layout.qemu_log(guest), own=layout.qemu_own(guest),
         sockets=(layout.qmp(guest), layout.serial(guest)),
         taps=tuple((tap.namespace, tap.name) for tap in taps), then=tuple(then), run_as=machine.run_as,
     )  # fmt: skip
@@ -100,7 +100,6 @@ def _tap(backend: TapBackend, scene: Scene) -> Tap:
 
 
 def _base(machine: Machine, scene: Scene, *, paused: bool) -> list[str]:
-    folder = scene.layout.guest(machine.guest)
     words = [
         machine.binary, "-name", str(Option(machine.guest, process=f"qemu:{machine.guest}")),
         "-nodefaults", "-no-user-config",
@@ -111,7 +110,7 @@ def _base(machine: Machine, scene: Scene, *, paused: bool) -> list[str]:
         "-chardev", str(Option("socket", id="serial", fd=_SERIAL_FD, server="on", wait="off",
                                logfile=scene.layout.serial_log(machine.guest), logappend="on")),
         "-serial", "chardev:serial",
-        "-pidfile", str(folder / "pid"),
+        "-pidfile", str(scene.layout.qemu_own(machine.guest) / "pid"),
     ]  # fmt: skip
     if machine.accel == "kvm":
         words += ["-cpu", "host"]
@@ -126,7 +125,7 @@ def _display(machine: Machine, scene: Scene) -> list[str]:
     if machine.display == "vnc":
         return [*video, "-vnc", "127.0.0.1:0,to=99"]
     if machine.display == "spice":
-        path = scene.layout.guest(machine.guest) / "spice"
+        path = scene.layout.qemu_own(machine.guest) / "spice"
         return [*video, "-spice", f"unix=on,addr={escape(str(path))},disable-ticketing=on"]
     return [*video, "-display", machine.display]
 

@@ -119,7 +119,7 @@ class Veth:
 
     @property
     def within(self) -> str:
-        return self.peer_namespace
+        return self.namespace  # the far namespace takes it along too, but only some time after it is gone
 
 
 @dataclass(frozen=True, slots=True)
