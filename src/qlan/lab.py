@@ -85,6 +85,12 @@ class Lab:
         return cls(layout, None)
 
     @classmethod
+    def known(cls, name: str) -> Lab:
+        """A lab that is up or was once (something was picked for it); UsageError."""
+        layout = user.layout(name if is_name(name) else "x")
+        return cls(layout, None) if is_name(name) and layout.picks.exists() else cls.named(name)
+
+    @classmethod
     def of_source(cls, path: Path) -> Lab | None:
         """The lab that is up from this file; the file itself is not read."""
         layout = user.layout("x")
@@ -161,6 +167,19 @@ class Lab:
         wanted = self._scoped(guests)
         with self._host(wanted) as host:
             return plan(wanted, host.read())
+
+    def script(self, guests: Sequence[str] = (), *, python: str) -> str:
+        """The same as a shell script.  python: the interpreter that has qlan, which opens the TAPs."""
+        from qlan.live import commands
+        from qlan.planning import text
+        from qlan.render.scene import Scene
+        from qlan.render.script import script
+
+        wanted = self._scoped(guests)
+        with self._host(wanted) as host:
+            todo = plan(wanted, host.read())
+            lines = commands(todo.steps, Scene(self.layout, wanted, host.rootless))
+        return script(lines, self.layout, rootless=host.rootless, plan=text.lines(todo), python=python)
 
     @cached_property
     def wanted(self) -> Resources:
