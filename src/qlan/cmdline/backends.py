@@ -10,10 +10,14 @@ from collections.abc import Callable, Iterator
 
 from qlan.cmdline.check import backend_name, fault_at, is_open
 from qlan.cmdline.model import Clause, Fault, Kind
-from qlan.cmdline.schema import Rules
+from qlan.cmdline.schema import Rules, Version
 from qlan.cmdline.usermode import check_user_mode
 from qlan.cmdline.values import parse_bool, parse_ipv4, parse_number
 
+_LOOSE_TAP_SINCE = (
+    11,
+    0,
+)  # since then descriptors for vhost may come without descriptors for the TAP, and one for many
 _DESCRIPTOR_QUEUES = 1024  # MAX_QUEUE_NUM, net/net.h
 
 
@@ -25,7 +29,7 @@ def check_backend(clause: Clause, rules: Rules) -> Iterator[Fault]:
     if name == "user":
         yield from check_user_mode(clause, rules.version)
     elif name in _CHECKS:
-        yield from _CHECKS[name](clause)
+        yield from _CHECKS[name](clause, rules.version)
 
 
 def is_on(clause: Clause, key: str) -> bool:
@@ -42,7 +46,7 @@ def _excluded(clause: Clause, reason: str, *keys: str) -> Iterator[Fault]:
             )
 
 
-def _tap(clause: Clause) -> Iterator[Fault]:
+def _tap(clause: Clause, version: Version) -> Iterator[Fault]:
     if clause.kind is Kind.NET:
         for key in ("queues", "fds", "vhostfds"):
             if clause.value(key) is not None:
@@ -51,14 +55,14 @@ def _tap(clause: Clause) -> Iterator[Fault]:
     if clause.value("fd") is not None:
         yield from _excluded(clause, "fd", *shared, "helper", "fds", "vhostfds")
     elif clause.value("fds") is not None:
-        yield from _excluded(clause, "fds", *shared, "helper", "vhostfd")
+        yield from _excluded(clause, "fds", *shared, "helper", *(["vhostfd"] if version < _LOOSE_TAP_SINCE else []))
     elif clause.value("helper") is not None:
         yield from _excluded(clause, "helper", *shared, "vhostfds")
-    elif clause.value("vhostfds") is not None:
+    elif clause.value("vhostfds") is not None and version < _LOOSE_TAP_SINCE:
         yield fault_at(clause, clause.setting("vhostfds"), "vhostfds= needs fds=", "fds=A:B:...")
 
 
-def _socket(clause: Clause) -> Iterator[Fault]:
+def _socket(clause: Clause, _: Version) -> Iterator[Fault]:
     ways = [key for key in ("fd", "listen", "connect", "mcast", "udp") if clause.value(key) is not None]
     if len(ways) != 1:
         second = clause.setting(ways[1]) if ways else None
@@ -109,7 +113,7 @@ def _check_ipv4(clause: Clause, key: str, text: str) -> Iterator[Fault]:
         yield fault_at(clause, clause.setting(key), f"{text!r} is no IPv4 address", "an IPv4 address")
 
 
-def _l2tpv3(clause: Clause) -> Iterator[Fault]:
+def _l2tpv3(clause: Clause, _: Version) -> Iterator[Fault]:
     offset = clause.value("offset")
     if offset is not None and parse_number(offset) > 256:
         yield fault_at(clause, clause.setting("offset"), f"offset={offset} is too large", "at most 256 bytes")
@@ -119,7 +123,7 @@ def _l2tpv3(clause: Clause) -> Iterator[Fault]:
         yield fault_at(clause, clause.setting("udp"), "udp= needs srcport= and dstport=")
 
 
-def _stream(clause: Clause) -> Iterator[Fault]:
+def _stream(clause: Clause, _: Version) -> Iterator[Fault]:
     ways = [key for key in ("reconnect", "reconnect-ms") if clause.value(key) is not None]
     if ways and is_on(clause, "server"):
         yield fault_at(clause, clause.setting(ways[0]), f"{ways[0]}= does not go with server=on")
@@ -129,7 +133,7 @@ def _stream(clause: Clause) -> Iterator[Fault]:
         yield fault_at(clause, clause.setting("addr.type"), "stream has no vsock", "inet, unix or fd")
 
 
-def _dgram(clause: Clause) -> Iterator[Fault]:
+def _dgram(clause: Clause, _: Version) -> Iterator[Fault]:
     local, remote = clause.value("local.type"), clause.value("remote.type")
     if remote == "inet":
         host = clause.value("remote.host") or ""
@@ -163,13 +167,13 @@ def _is_multicast(host: str) -> bool:
         return False
 
 
-def _vhost_user(clause: Clause) -> Iterator[Fault]:
+def _vhost_user(clause: Clause, _: Version) -> Iterator[Fault]:
     queues = clause.value("queues")
     if queues is not None and not 1 <= parse_number(queues) <= _DESCRIPTOR_QUEUES:
         yield fault_at(clause, clause.setting("queues"), f"queues={queues}", f"1 to {_DESCRIPTOR_QUEUES}")
 
 
-def _vhost_vdpa(clause: Clause) -> Iterator[Fault]:
+def _vhost_vdpa(clause: Clause, _: Version) -> Iterator[Fault]:
     device, descriptor = clause.value("vhostdev"), clause.value("vhostfd")
     if device is None and descriptor is None:
         yield fault_at(clause, None, "vhostdev= or vhostfd= is needed", "vhostdev=/dev/vhost-vdpa-0")
@@ -177,7 +181,7 @@ def _vhost_vdpa(clause: Clause) -> Iterator[Fault]:
         yield fault_at(clause, clause.setting("vhostfd"), "vhostdev= and vhostfd= exclude each other")
 
 
-_CHECKS: dict[str, Callable[[Clause], Iterator[Fault]]] = {
+_CHECKS: dict[str, Callable[[Clause, Version], Iterator[Fault]]] = {
     "tap": _tap,
     "socket": _socket,
     "l2tpv3": _l2tpv3,

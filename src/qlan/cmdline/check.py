@@ -11,12 +11,13 @@ from collections.abc import Callable, Iterator, Mapping
 from qlan.cmdline.model import Clause, Fault, Form, Kind
 from qlan.cmdline.schema import BackendType, Option, Rules
 from qlan.cmdline.shell import has_variable
-from qlan.cmdline.tokens import Setting
+from qlan.cmdline.tokens import Setting, Spelling
 from qlan.cmdline.values import LIMITS, parse_bool, parse_device_mac, parse_integer, parse_nic_mac, parse_size
 from qlan.names import nearest
 
 ID = re.compile(r"[A-Za-z][A-Za-z0-9._-]*", re.ASCII)
 HELP = ("help", "?")
+NESTED = ("stream", "dgram")
 
 _REMOVED_KEYS = {
     "vlan": "vlan= was removed in QEMU 3.0: give each NIC its own -nic or -netdev with -device",
@@ -116,6 +117,8 @@ def _refused_type(clause: Clause, name: str, rules: Rules) -> str:
             return "hubport is for -netdev and -nic only"
     elif name in ("nic", "none"):
         return f"{name!r} is not for -{clause.kind}"
+    if name in NESTED and clause.kind is not Kind.NETDEV:
+        return f"{name!r} has nested options, which -{clause.kind} cannot say: use -netdev and -device"
     return "" if name in rules.compiled else f"this QEMU was built without {name!r}"
 
 
@@ -206,6 +209,8 @@ def _check_value(clause: Clause, setting: Setting, kind: str) -> Iterator[Fault]
 
 
 def _json_fits(setting: Setting, kind: str) -> bool:
+    if (kind == "list") != (setting.spelling is Spelling.MEMBER):
+        return False
     if kind == "bool":
         return isinstance(setting.exact, bool)
     if kind in LIMITS or kind == "size":
@@ -214,6 +219,8 @@ def _json_fits(setting: Setting, kind: str) -> bool:
 
 
 def _json_kind(kind: str) -> str:
+    if kind == "list":
+        return 'a list of {"str": ...}'
     return "true or false" if kind == "bool" else "a number" if kind in LIMITS or kind == "size" else "a string"
 
 

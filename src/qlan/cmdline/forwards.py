@@ -14,7 +14,8 @@ from ipaddress import IPv4Address
 from qlan.cmdline.values import parse_ipv4, parse_port
 
 _UNIX_SINCE = (10, 2)
-_STRICT_SINCE = (10, 0)  # before it an empty host port meant port 0 (strtol)
+_STRTOI_SINCE = (10, 0)  # before it an empty host port meant 0; since then anything may follow a port's digits
+_LAST_DASH_SINCE = (11, 0)  # a dash in the socket's path
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,7 @@ def parse_host_forward(rule: str, version: tuple[int, ...] = (99,)) -> HostForwa
     """Raises BadRule, with what was probably meant where that can be said."""
     protocol, at = _until(rule, 0, ":", "no `:`", "tcp:", rule)
     if protocol == "unix" and version >= _UNIX_SINCE:
-        return _unix_forward(rule, at)
+        return _unix_forward(rule, at, version)
     if protocol not in ("", "tcp", "udp"):
         raise BadRule(f"{protocol!r} is no protocol", 0, "tcp or udp", _repaired(rule))
     if rule[at : at + 1] == "[":
@@ -66,10 +67,11 @@ def parse_host_forward(rule: str, version: tuple[int, ...] = (99,)) -> HostForwa
     host, start = _until(rule, at, ":", "the host port is missing", "[address]:port-[address]:port", rule)
     host_address = _address(host, at, rule)
     text, after = _until(rule, start, "-", "no `-` after the host port", "a port and then `-`", rule)
-    host_port = 0 if text == "" and version < _STRICT_SINCE else _port(text, start, 0, rule)
+    lax = version >= _STRTOI_SINCE
+    host_port = 0 if text == "" and not lax else _port(text, start, 0, rule, lax)
     guest, last = _until(rule, after, ":", "no `:` before the guest port", "[guest address]:port", rule)
     guest_address = _address(guest, after, rule)
-    guest_port = _port(rule[last:], last, 1, rule)
+    guest_port = _port(rule[last:], last, 1, rule, lax)
     return HostForward(protocol or "tcp", host_address, host_port, guest_address, guest_port)
 
 
@@ -102,14 +104,16 @@ def render_guest_forward(forward: GuestForward) -> str:
     return f"tcp:{forward.server or ''}:{forward.port}-{'cmd:' if forward.is_command else ''}{forward.target}"
 
 
-def _unix_forward(rule: str, at: int) -> HostForward:
-    path, after = _until(rule, at, "-", "no `-` after the socket's path", "an absolute path and then `-`")
+def _unix_forward(rule: str, at: int, version: tuple[int, ...]) -> HostForward:
+    dash = rule.rfind("-") if version >= _LAST_DASH_SINCE else rule.find("-", at)
+    path, after = _until(rule, max(at, dash), "-", "no `-` after the socket's path", "an absolute path and then `-`")
+    path = rule[at : after - 1]
     if not path.startswith("/"):
         raise BadRule("a UNIX socket's path must be absolute", at, "an absolute path")
     if len(path.encode()) > 107:
         raise BadRule("the path is longer than a socket's path may be", at, "at most 107 bytes")
     guest, last = _until(rule, after, ":", "no `:` before the guest port", "[guest address]:port")
-    return HostForward("tcp", None, 0, _address(guest, after), _port(rule[last:], last, 1), path)
+    return HostForward("tcp", None, 0, _address(guest, after), _port(rule[last:], last, 1, "", True), path)
 
 
 def _until(rule: str, at: int, mark: str, what: str, expected: str, whole: str = "") -> tuple[str, int]:
@@ -129,9 +133,9 @@ def _address(text: str, at: int, whole: str = "") -> IPv4Address | None:
         raise BadRule(f"{text!r} is no IPv4 address", at, "an IPv4 address or nothing", _repaired(whole)) from None
 
 
-def _port(text: str, at: int, lowest: int, whole: str = "") -> int:
+def _port(text: str, at: int, lowest: int, whole: str = "", lax: bool = False) -> int:
     try:
-        return parse_port(text, lowest)
+        return parse_port(text, lowest, lax)
     except ValueError as error:
         raise BadRule(f"{text!r} is no port", at, str(error), _repaired(whole)) from None
 

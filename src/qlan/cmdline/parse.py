@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from qlan.cmdline.check import NESTED
 from qlan.cmdline.model import Clause, CommandLine, Fault, Form, Kind, Other
 from qlan.cmdline.schema import Rules
 from qlan.cmdline.shell import Command, Word, quote_word
@@ -13,7 +14,7 @@ from qlan.names import nearest
 _PROGRAM = re.compile(r"(?:.*/)?(?:qemu-system-[\w-]+|qemu-kvm|kvm|qemu(?:-[\w.]+)?(?:\.exe)?)(?:\.exe)?")
 _NOT_PROGRAM = re.compile(r"(?:.*/)?qemu-(?:img|nbd|io|ga|guest|storage|bridge|pr|user|i386|x86_64|arm|aarch64)\b.*")
 _IMPLIED = {Kind.NETDEV: "type", Kind.NIC: "type", Kind.NET: "type", Kind.DEVICE: "driver", Kind.OBJECT: "qom-type"}
-_KEYVAL_TYPES = ("stream", "dgram")
+_JSON_SINCE = {Kind.NETDEV: (7, 2), Kind.DEVICE: (6, 2), Kind.OBJECT: (6, 0)}
 _OLD = {"tftp": Kind.TFTP, "bootp": Kind.BOOTP, "smb": Kind.SMB, "redir": Kind.REDIR}
 _LISTS = frozenset({"hostfwd", "guestfwd", "dnssearch", "search", "tcp-ports", "udp-ports", "param"})
 
@@ -55,7 +56,7 @@ def parse_clause(flag: Word, argument: Word, rules: Rules) -> tuple[Clause | Oth
     if kind in _OLD.values():
         return Clause(kind, flag, argument, (Setting(kind, argument.text),)), []
     try:
-        settings, form = _settings(kind, argument.text)
+        settings, form = _settings(kind, argument.text, rules)
     except BadArgument as error:
         form = Form.JSON if argument.text.startswith("{") else Form.KEYVAL
         fault = Fault(argument.offset(error.offset), f"-{name}: {error}", error.expected, code="form")
@@ -131,16 +132,18 @@ def _example(name: str) -> str:
     return examples.get(name, "")
 
 
-def _settings(kind: Kind, text: str) -> tuple[tuple[Setting, ...], Form]:
-    if text.startswith("{") and kind in (Kind.NETDEV, Kind.DEVICE, Kind.OBJECT):
+def _settings(kind: Kind, text: str, rules: Rules) -> tuple[tuple[Setting, ...], Form]:
+    if text.startswith("{") and kind in _JSON_SINCE:
+        if rules.version < _JSON_SINCE[kind]:
+            raise BadArgument(f"QEMU {rules.name} has no JSON here", 0, "key=value,...")
         return split_json(text), Form.JSON
     if kind is Kind.GLOBAL:
         return _global(text), Form.OPTS
-    if kind is Kind.OBJECT:
+    if kind is Kind.OBJECT and rules.version >= _JSON_SINCE[kind]:
         return split_keyval(text, _IMPLIED[kind]), Form.KEYVAL
     settings = split_settings(text, _IMPLIED[kind])
     types = [setting.value for setting in settings if setting.key == "type"]
-    if kind is Kind.NETDEV and types and types[-1] in _KEYVAL_TYPES:
+    if kind is Kind.NETDEV and types and types[-1] in NESTED:
         return split_keyval(text, _IMPLIED[kind]), Form.KEYVAL
     return settings, Form.OPTS
 

@@ -119,7 +119,7 @@ def rules(version: str = "") -> Rules:
         words=schema.plain(facts["option"]),
         devices={name: _device(name, group, programs) for name, group in programs.groups(facts["device"])},
         others=frozenset(programs.plain(facts["other"])),
-        filters={name: programs.plain(group["options"]) for name, group in programs.groups(facts["filter"])},
+        filters={name: _filter(group, programs) for name, group in programs.groups(facts["filter"])},
         models=frozenset(programs.plain(facts["model"])),
     )
 
@@ -164,6 +164,11 @@ def _facts() -> dict[str, Any]:
 def _backend(name: str, group: dict[str, Any], folded: _Folded) -> BackendType:
     options = {key: Option(key, fact[0], fact[1]) for key, fact in folded.plain(group["options"]).items()}
     return BackendType(name, group["since"], group["needs"], options)
+
+
+def _filter(group: dict[str, Any], folded: _Folded) -> dict[str, str]:
+    """5.2 does not list a filter's properties: those of the next version stand in."""
+    return folded.plain(group["options"]) or {name: runs[0][2] for name, runs in group["options"].items()}
 
 
 def _device(name: str, group: dict[str, Any], folded: _Folded) -> DeviceModel:

@@ -25,6 +25,7 @@ class Spelling(StrEnum):
     IMPLIED = "implied"  # value, the key is understood
     ON = "on"  # key
     OFF = "off"  # nokey
+    MEMBER = "member"  # in a list, in JSON
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +124,7 @@ def join_json(settings: tuple[Setting, ...], lists: frozenset[str]) -> str:
         for parent in parents:
             place = place.setdefault(parent, {})
         value = setting.value if setting.exact is None else setting.exact
-        if setting.key in lists:
+        if setting.key in lists or setting.spelling is Spelling.MEMBER:
             place.setdefault(last, []).append({"str": value})
         else:
             place[last] = value
@@ -212,5 +213,5 @@ def _flat(node: Any, key: str) -> list[Setting]:
 def _flat_member(child: Any, key: str) -> list[Setting]:
     """A member of a list of {"str": ...} is that string; any other member keeps its own keys."""
     if isinstance(child, dict) and list(child) == ["str"] and isinstance(child["str"], str):
-        return [Setting(key, child["str"])]
+        return [Setting(key, child["str"], Spelling.MEMBER)]
     return _flat(child, key + "[]")

@@ -126,7 +126,7 @@ def parse_nic_mac(text: str) -> str:
     """
     expected = "a MAC address, like 52:54:00:12:34:57"
     try:
-        number = parse_number(text)
+        number = parse_number(text or "0")  # strtol takes nothing for 0
     except ValueError:
         number = -1
     if 0 <= number <= 0xFFFFFF:
@@ -141,9 +141,11 @@ def parse_nic_mac(text: str) -> str:
     return ":".join(f"{octet:02x}" for octet in octets)
 
 
-def parse_port(text: str, lowest: int = 0) -> int:
-    """A port; 0 means "none" or "any" where it is allowed."""
+def parse_port(text: str, lowest: int = 0, lax: bool = False) -> int:
+    """A port; 0 means "none" or "any" where it is allowed.  lax: whatever follows the digits is passed over."""
     try:
+        hit = _NUMBER.match(text) if lax else None
+        text = hit[0] if hit else text
         port = parse_number(text)
     except ValueError:
         port = -1

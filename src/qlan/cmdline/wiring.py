@@ -17,6 +17,8 @@ from qlan.cmdline.values import parse_device_mac, parse_nic_mac
 from qlan.names import nearest
 
 MAX_NICS = 8  # net/net.h: those of -nic and -net nic together
+_ONE_SPACE_SINCE = (6, 0)  # before it -netdev and -nic could share an id
+_STRICT_GLOBALS_SINCE = (9, 0)  # since then a wrong property of any model stops QEMU, not only of a model in use
 FIRST_MAC = 0x525400123456  # the first NIC without mac=; the next ones count up
 
 
@@ -90,7 +92,7 @@ def default_model(line: CommandLine, rules: Rules) -> str:
 
 def check_wiring(line: CommandLine, wiring: Wiring, rules: Rules) -> Iterator[Fault]:
     """What QEMU refuses of clauses that are right by themselves."""
-    yield from _duplicate_ids(line)
+    yield from _duplicate_ids(line, rules)
     yield from _unplugged(line, wiring)
     yield from _too_many(line)
     yield from _hubports(line, wiring)
@@ -156,13 +158,15 @@ def _has_default(line: CommandLine) -> bool:
     return machine != "none" and not any(isinstance(part, Other) and part.name == "nodefaults" for part in line.parts)
 
 
-def _duplicate_ids(line: CommandLine) -> Iterator[Fault]:
+def _duplicate_ids(line: CommandLine, rules: Rules) -> Iterator[Fault]:
     """netdevs share one space of names, devices another, -net nic a third."""
     seen: dict[tuple[str, str], Clause] = {}
     for part in line.parts:
         if not isinstance(part, Clause) or part.kind is Kind.GLOBAL or part.value("id") is None:
             continue
         space: str = "netdev" if part.kind in (Kind.NETDEV, Kind.NIC, Kind.NET) else part.kind
+        if rules.version < _ONE_SPACE_SINCE:
+            space = part.kind
         space = "net nic" if part.kind is Kind.NET and backend_name(part) == "nic" else space
         name = part.value("id") or ""
         if backend_name(part) == "none" or is_open(part, name):
@@ -248,5 +252,6 @@ def _globals(line: CommandLine, wiring: Wiring, rules: Rules) -> Iterator[Fault]
         else:
             driver, name = first.key.split(".", 1)
         device = rules.device(driver)
-        if device and device.name in models and driver == device.name and name not in device.options:
+        in_use = device is not None and (device.name in models or rules.version >= _STRICT_GLOBALS_SINCE)
+        if device and in_use and driver == device.name and name not in device.options:
             yield fault_at(clause, first, f"{driver} has no {name!r}", "", nearest(name, device.options))

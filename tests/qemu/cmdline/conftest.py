@@ -30,7 +30,7 @@ HOST_SAYS = re.compile(
     r"|Cannot assign requested address|can't resolve|Could not find '.*smbd'|address resolution failed"
     r"|failed to launch bridge helper|vhost-vdpa.*(No such file|open)|Could not open '/|could not resolve"
     r"|Unable to connect character device|Network is unreachable|No such device|File descriptor named|Bad file descriptor"
-    r"|fcntl|Operation not permitted|vhost_net|tap: open vhost|can't join|setsockopt|IP_ADD_MEMBERSHIP|smbd"
+    r"|fcntl|Operation not permitted|vhost_net|tap: open vhost|can't join|setsockopt|IP_ADD_MEMBERSHIP|smbd|Could not open '/dev/net/tun'|'vhost-vdpa' could not be initialized"
 )
 
 
@@ -58,7 +58,15 @@ class Program:
     def start(self, words: list[str], *commands: str, machine: str = "pc,accel=tcg") -> Verdict:
         """Start it paused with these words, ask it the QMP commands, and end it."""
         asked = ["qmp_capabilities", *commands, "quit"]
-        shell = ["unshare", *([] if os.geteuid() == 0 else ["-r"]), "-n", "sh", "-c", 'ip link set lo up; exec "$@"', "sh"]
+        shell = [
+            "unshare",
+            *([] if os.geteuid() == 0 else ["-r"]),
+            "-n",
+            "sh",
+            "-c",
+            'ip link set lo up; exec "$@"',
+            "sh",
+        ]
         done = subprocess.run(
             [*shell, *self.prefix, *PAUSED, "-machine", machine, "-qmp", "stdio", *words],
             input="".join(_command(word) for word in asked),
@@ -87,8 +95,11 @@ def _programs() -> list[Program]:
     found = []
     candidates = [((shutil.which("qemu-system-x86_64") or "qemu-system-x86_64",))]
     if os.geteuid() == 0:
-        candidates += [("chroot", str(CACHE / root), "/usr/bin/qemu-system-x86_64") for root in ROOTS
-                       if (CACHE / root / "usr/bin/qemu-system-x86_64").exists()]
+        candidates += [
+            ("chroot", str(CACHE / root), "/usr/bin/qemu-system-x86_64")
+            for root in ROOTS
+            if (CACHE / root / "usr/bin/qemu-system-x86_64").exists()
+        ]
     for prefix in candidates:
         said = subprocess.run([*prefix, "--version"], capture_output=True, text=True, timeout=30, check=True).stdout
         hit = re.search(r"version (\d+\.\d+)", said)
