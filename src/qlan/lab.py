@@ -146,6 +146,10 @@ class Lab:
         """UsageError, with the nearest name, if it has no such guest."""
         _check_guest_names([guest], self.guests)
 
+    def find_pid(self, guest: str) -> int | None:
+        """The process of a guest's QEMU, or None if it does not run."""
+        return present.find_machine(self.layout, guest)
+
     def inside(self) -> list[str]:
         """The words that run what follows them in the lab's own network namespace; none for the host realm.
 
