@@ -1,0 +1,38 @@
+"""What verbs print beside tables: JSON of dataclasses, durations, plurals."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Any
+
+
+def print_json(data: object) -> None:
+    """One JSON document on standard output."""
+    print(json.dumps(plain(data), indent=1))
+
+
+def plain(data: Any) -> Any:
+    """Dataclasses as objects, tuples as arrays, addresses and paths as strings."""
+    if dataclasses.is_dataclass(data) and not isinstance(data, type):
+        return {field.name: plain(getattr(data, field.name)) for field in dataclasses.fields(data)}
+    if isinstance(data, dict):
+        return {str(key): plain(value) for key, value in data.items()}
+    if isinstance(data, list | tuple):
+        return [plain(item) for item in data]
+    return data if isinstance(data, str | int | float | bool | None) else str(data)
+
+
+def duration(time_s: float) -> str:
+    """`0.4 s`, `12 s`, `3 min`, `2 h`, `5 d`."""
+    if time_s < 10:
+        return f"{time_s:.1f} s"
+    for unit_s, unit in ((1, "s"), (60, "min"), (3600, "h"), (86400, "d")):
+        if time_s < (120 if unit_s < 3600 else 48 * 3600) * unit_s or unit == "d":
+            return f"{time_s / unit_s:.0f} {unit}"
+    raise AssertionError(time_s)
+
+
+def count(number: int, noun: str) -> str:
+    """`1 guest`, `2 guests`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -1,0 +1,55 @@
+"""`qlan plan`: what `up` would do."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from qlan.cli import which
+from qlan.cli.output import print_json
+from qlan.cli.terminal import GREEN, RED, YELLOW, painted, printable
+from qlan.planning import text
+from qlan.planning.plan import Action, Plan
+
+DESCRIPTION = """\
+Show what `qlan up` would do now, a line a resource: + create, ~ change, - delete.  Nothing is changed.
+--script writes the very commands as a shell script that anyone can read and run."""
+EXAMPLES = """\
+  qlan plan
+  qlan plan --script > up.sh
+  qlan plan --json | jq '.steps[].key'"""
+
+_COLOURS = {Action.CREATE: GREEN, Action.CHANGE: YELLOW, Action.DELETE: RED}
+
+
+def define(parser: argparse.ArgumentParser) -> None:
+    """The words of `plan`."""
+    which.add_guest(parser, many=True, help_text="only these guests and what they need")
+    parser.add_argument("--script", action="store_true", help="the commands as a shell script")
+    which.add_realm(parser)
+    which.add_lock_wait(parser)
+    which.add_json(parser)
+    which.add_lab(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Plan, and print it."""
+    guests = which.split(args.guests, args)
+    lab = which.lab_of_file(args)
+    if args.script and not args.json:
+        sys.stdout.write(lab.script(guests, python=sys.executable))
+        return 0
+    plan = lab.plan(guests)
+    if args.json:
+        print_json(_data(lab.name, plan) | ({"script": lab.script(guests, python=sys.executable)} if args.script else {}))
+        return 0
+    for step in plan.steps:
+        print(painted(printable(text.line(step)), _COLOURS[step.action]))
+    print(f"lab {lab.name}: {text.summary(plan)}")
+    return 0
+
+
+def _data(lab: str, plan: Plan) -> dict[str, object]:
+    steps = [{"action": step.action.value, "key": step.key, "goes_with": step.implied, "before": step.before,
+              "after": step.after} for step in plan.steps]  # fmt: skip
+    return {"lab": lab, "summary": text.summary(plan), "steps": steps}

@@ -1,0 +1,96 @@
+"""`qlan status`: a table of what is there, and what was changed behind the lab's back."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from qlan.cli import table, which
+from qlan.cli.output import print_json
+from qlan.cli.terminal import BOLD, YELLOW, painted, printable
+from qlan.lab import Lab
+from qlan.status import GuestStatus, LabStatus, NicStatus
+
+DESCRIPTION = """\
+Show a lab's guests: their NICs, networks, models, MACs, addresses (with how they are known), forwards and links.
+Drift is what somebody else changed since `up` (a deleted TAP, a dead server): the next `qlan up` repairs it."""
+EXAMPLES = """\
+  qlan status
+  qlan status --all              every lab of yours that is up
+  qlan status --json | jq -r '.labs[0].guests[].nics[0].address'"""
+
+_HEAD = ("GUEST", "STATE", "NIC", "NETWORK", "MODEL", "MAC", "ADDRESS", "LINK", "FORWARDS")
+_DRIFT_SHOWN = 20
+
+
+def define(parser: argparse.ArgumentParser) -> None:
+    """The words of `status`."""
+    parser.add_argument("-a", "--all", action="store_true", help="every lab that is up")
+    which.add_json(parser)
+    which.add_lab(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print it."""
+    labs = _labs(args)
+    if args.json:
+        print_json({"labs": [_data(lab) for lab in labs]})
+        return 0
+    if not labs:
+        print("no lab is up")
+    for place, lab in enumerate(labs):
+        if place:
+            print()
+        if lab.is_up:
+            _show(lab.status())
+        else:
+            print(f"lab {lab.name} is not up (qlan up brings it up)")
+    return 0
+
+
+def _labs(args: argparse.Namespace) -> list[Lab]:
+    """The one meant; where none is, all that are up."""
+    if args.all or not (args.lab or args.file or which.find_file()):
+        return [Lab.named(name) for name in Lab.names()]
+    return [which.lab_by_name(args)]
+
+
+def _data(lab: Lab) -> object:
+    from qlan.cli.output import plain
+
+    if not lab.is_up:
+        return {"lab": lab.name, "state": "down", "guests": []}
+    return {"state": "up", **plain(lab.status())}
+
+
+def _show(status: LabStatus) -> None:
+    source = f"  {printable(str(status.source))}" if status.source else ""
+    print(f"lab {painted(status.lab, BOLD)}  {status.realm}{source}")
+    rows = [row for guest in status.guests for row in _rows(guest)]
+    if rows:
+        table.show(_HEAD, rows)
+    else:
+        print("no guests")
+    if status.edited:
+        print(painted("edited: the file was changed since `up`; `qlan plan` shows what that means", YELLOW))
+    if status.drift:
+        print(painted("drift: changed since `up`; `qlan up` repairs it:", YELLOW))
+        for line in status.drift[:_DRIFT_SHOWN]:
+            print(f"  {printable(line)}")
+        if len(status.drift) > _DRIFT_SHOWN:
+            print(f"  and {len(status.drift) - _DRIFT_SHOWN} more (--json has them all)")
+    sys.stdout.flush()
+
+
+def _rows(guest: GuestStatus) -> list[tuple[str, ...]]:
+    if not guest.nics:
+        return [(guest.name, guest.state, "none", *[""] * (len(_HEAD) - 3))]
+    return [_row(guest if place == 0 else None, nic) for place, nic in enumerate(guest.nics)]
+
+
+def _row(guest: GuestStatus | None, nic: NicStatus) -> tuple[str, ...]:
+    address = f"{nic.address} ({nic.address_state})" if nic.address else "-"
+    return (
+        guest.name if guest else "", guest.state if guest else "", str(nic.index), nic.network, nic.model, nic.mac,
+        address, nic.link, "\n".join(nic.forwards),
+    )  # fmt: skip

@@ -1,0 +1,63 @@
+"""Tables of words: columns in line on a wide terminal and in a pipe, a line a cell where the terminal is too narrow."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from qlan.cli.terminal import BOLD, painted, printable, width
+
+_GAP = 2
+
+
+def lines(head: Sequence[str], rows: Sequence[Sequence[str]], *, fits: int | None) -> list[str]:
+    """The table.  A cell may hold several lines; columns that are empty in all rows are left out.  fits: columns of the
+    terminal, None: any width."""
+    table = [[printable_cell(cell) for cell in row] for row in rows]
+    kept = [place for place in range(len(head)) if any(row[place] for row in table)]
+    head = [head[place] for place in kept]
+    table = [[row[place] for place in kept] for row in table]
+    if not table:
+        return []
+    widths = [max(len(line) for cell in (title, *(row[place] for row in table)) for line in cell.split("\n"))
+              for place, title in enumerate(head)]  # fmt: skip
+    if fits is not None and sum(widths) + _GAP * (len(widths) - 1) > fits:
+        return _narrow(head, table)
+    return [_row(head, widths)[0], *(line for row in table for line in _row(row, widths))]
+
+
+def show(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print it, with the head in bold on a terminal."""
+    found = lines(head, rows, fits=width(sys.stdout))
+    for place, line in enumerate(found):
+        print(painted(line, BOLD) if place == 0 and line.startswith(head[0]) else line)
+
+
+def printable_cell(text: str) -> str:
+    """A cell whose own line ends stay."""
+    return "\n".join(printable(line) for line in text.split("\n"))
+
+
+def _row(cells: Sequence[str], widths: Sequence[int]) -> list[str]:
+    columns = [cell.split("\n") for cell in cells]
+    height = max(len(column) for column in columns)
+    found = []
+    for place in range(height):
+        words = [(column[place] if place < len(column) else "").ljust(wide)
+                 for column, wide in zip(columns, widths, strict=True)]  # fmt: skip
+        found.append((" " * _GAP).join(words).rstrip())
+    return found
+
+
+def _narrow(head: Sequence[str], table: Sequence[Sequence[str]]) -> list[str]:
+    """A block of `title  cell` lines a row; an empty first cell belongs to the block above."""
+    wide = max(len(title) for title in head)
+    found: list[str] = []
+    for row in table:
+        if found and row[0]:
+            found.append("")
+        for title, cell in zip(head, row, strict=True):
+            if cell:
+                found += [f"{(title if place == 0 else '').ljust(wide)}  {line}"
+                          for place, line in enumerate(cell.split("\n"))]  # fmt: skip
+    return found
