@@ -22,9 +22,20 @@ def of_guests(resources: Mapping[str, Resource], guests: Iterable[str]) -> set[s
 def for_up(full: Resources, before: Mapping[str, Resource], guests: Iterable[str]) -> Resources:
     """What is wanted when only some guests are named: they and what they need, and everything else as it was."""
     keys = of_guests(full, guests)
-    named = closure(keys, full) | keys
+    named = _with_servers(closure(keys, full) | keys, full)
     kept = {key: one for key, one in before.items() if key not in named and guest_of(one) not in set(guests)}
     return {key: one for key, one in full.items() if key in named} | kept
+
+
+def _with_servers(keys: set[str], full: Mapping[str, Resource]) -> set[str]:
+    """The keys, and what belongs to the bridges among them: addresses, cables, DHCP servers, with what those need."""
+    found = set(keys)
+    for key, one in full.items():
+        if guest_of(one) is None and key not in found:
+            needed = closure({key}, full)
+            if any(need in keys for need in needed if need.startswith("bridge/")):
+                found |= needed
+    return found
 
 
 def for_down(before: Mapping[str, Resource], guests: Iterable[str]) -> Resources:

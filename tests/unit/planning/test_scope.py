@@ -1,0 +1,55 @@
+"""A command for some guests: what it takes along."""
+
+from ipaddress import IPv4Interface
+
+from qlan.planning import scope
+from qlan.resources.model import Address, Bridge, Dnsmasq, Machine, Namespace, Nic, Resource, Tap, TapBackend, Veth
+
+REALM = "namespace/realm"
+
+
+def guest(name: str, network: str) -> list[Resource]:
+    """A machine with one NIC on a network."""
+    machine = Machine(name, "shop", "qemu", "pc", "tcg", 1, 1 << 28)
+    tap = Tap(name, 0, f"{name}.0", network, network, REALM)
+    return [tap, machine, Nic(name, 0, "e1000", "52:54:00:00:00:01", TapBackend(tap.key))]
+
+
+def lab() -> dict[str, Resource]:
+    """web on `lan` (host-only), db on `back` (private), both with DHCP."""
+    inside = Namespace("back.dhcp", REALM)
+    first = IPv4Interface("10.0.0.1/24")
+    second = IPv4Interface("10.0.1.1/24")
+    found: list[Resource] = [
+        Namespace("realm", user=True),
+        Bridge("lan", "lan", "52:54:00:00:00:02", REALM),
+        Address("bridge/lan", "lan", first, REALM),
+        Dnsmasq("lan", "lan", "bridge/lan", first, "shop", REALM),
+        Bridge("back", "back", "52:54:00:00:00:03", REALM),
+        inside,
+        Veth("back", "back.dhcp", "back", "dhcp", inside.key, "52:54:00:00:00:04", REALM),
+        Address("veth/back", "dhcp", second, inside.key),
+        Dnsmasq("back", "dhcp", "veth/back", second, "shop", inside.key),
+        *guest("web", "lan"),
+        *guest("db", "back"),
+    ]
+    return {one.key: one for one in found}
+
+
+def test_up_of_a_guest_takes_its_network_with_its_server() -> None:
+    """Without its DHCP server a network is no use to the guest."""
+    assert set(scope.for_up(lab(), {}, ["web"])) == {
+        REALM, "bridge/lan", "address/lan/10.0.0.1/24", "dnsmasq/lan", "tap/web/0", "machine/web", "nic/web/0",
+    }  # fmt: skip
+    assert set(scope.for_up(lab(), {}, ["db"])) == {
+        REALM, "bridge/back", "namespace/back.dhcp", "veth/back", "address/dhcp/10.0.1.1/24", "dnsmasq/back",
+        "tap/db/0", "machine/db", "nic/db/0",
+    }  # fmt: skip
+
+
+def test_up_of_a_guest_leaves_the_others() -> None:
+    """What is up already stays."""
+    full = lab()
+    before = scope.for_up(full, {}, ["web"])
+    assert set(scope.for_up(full, before, ["db"])) == set(full)
+    assert set(scope.for_down(full, ["web"])) == set(full) - {"tap/web/0", "machine/web", "nic/web/0"}
