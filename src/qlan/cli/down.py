@@ -11,6 +11,7 @@ from qlan.cli.parser import seconds
 from qlan.cli.progress import PUT_BACK, Progress
 from qlan.errors import UsageError
 from qlan.lab import STOP_GRACE_S, Lab
+from qlan.names import nearest
 from qlan.planning.plan import Action, Plan
 
 DESCRIPTION = """\
@@ -40,36 +41,53 @@ def define(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Take it down."""
-    guests, lab = _which(args)
-    if guests and args.forget:
+    if args.guests and args.forget:
         raise UsageError("--forget is for a whole lab", hint="leave the guests out")
+    guests, lab = _which(args)
+    there = [guest for guest in guests if guest in lab.guests] if lab.is_up else []
+    if guests and not there:
+        _check_known(guests, lab)
+        return _say(args, lab, Plan())
     progress = Progress(quiet=args.json)
     grace_s = 0.0 if args.force else args.grace
-    with progress.shown(f"taking down {', '.join(guests) or lab.name}, up to {grace_s:.0f} s",
+    with progress.shown(f"taking down {', '.join(there) or lab.name}, up to {grace_s:.0f} s",
                         when_interrupted=f"{PUT_BACK}, as far as it can be; `qlan down` goes on"):  # fmt: skip
-        done = lab.down(guests, grace_s=grace_s, forget=args.forget, progress=progress.steps)
-    if args.json:
-        print_json({"lab": lab.name, "removed": [step.key for step in done.steps if step.action is Action.DELETE]})
-    else:
-        print(_said(lab, done) + (", and forgotten" if args.forget else ""))
-    return 0
+        done = lab.down(there, grace_s=grace_s, forget=args.forget, progress=progress.steps)
+    return _say(args, lab, done)
 
 
 def _which(args: argparse.Namespace) -> tuple[list[str], Lab]:
     """The guests named and their lab; one guest alone may be in any lab that is up."""
-    if len(args.guests) == 1:
-        args.guest = args.guests[0]
-        lab, guest = which.lab_of_guest(args)
-        return [guest], lab
+    if len(args.guests) == 1 and (found := which.find_lab_of_guest(args)):
+        return [found[1]], found[0]
     guests = which.split(args.guests, args)
-    if args.lab and not guests:
-        return [], Lab.known(args.lab)
-    return guests, which.lab_by_name(args)
+    return guests, Lab.known(args.lab) if args.lab else which.lab_by_name(args)
 
 
-def _said(lab: Lab, done: Plan) -> str:
+def _check_known(guests: list[str], lab: Lab) -> None:
+    """A guest that is not up is fine if the file has it; UsageError."""
+    record = lab.record
+    whole = Lab.load(record.source) if record and record.source else lab
+    names = [guest.name for guest in whole.topology.guests] if whole.topology else lab.guests
+    for guest in guests:
+        if guest not in names:
+            near = nearest(guest, names)
+            raise UsageError(f"no guest `{guest}` in lab `{lab.name}`",
+                             hint=f"did you mean `{near}`?" if near else f"its guests: {', '.join(names) or 'none'}")  # fmt: skip
+
+
+def _say(args: argparse.Namespace, lab: Lab, done: Plan) -> int:
+    if args.json:
+        print_json({"lab": lab.name, "removed": [step.key for step in done.steps if step.action is Action.DELETE]})
+    else:
+        print(_said(lab, done, args.guests) + (", and forgotten" if args.forget else ""))
+    return 0
+
+
+def _said(lab: Lab, done: Plan, guests: list[str]) -> str:
     if not done:
-        return f"lab {lab.name}: nothing is up"
+        return f"lab {lab.name}: {' and '.join(guests) or 'nothing'} {'are' if len(guests) > 1 else 'is'} " + (
+            "not up" if guests else "up")  # fmt: skip
     kinds = Counter(step.key.partition("/")[0] for step in done.steps if step.action is Action.DELETE)
     words = [count(kinds[kind], noun) for kind, noun in _NOUNS.items() if kinds[kind]]
     return f"lab {lab.name}: removed {', '.join(words) or count(kinds.total(), 'thing')}"

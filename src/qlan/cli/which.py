@@ -116,7 +116,7 @@ def lab_by_name(args: argparse.Namespace) -> Lab:
 
 
 def lab_of_guest(args: argparse.Namespace) -> tuple[Lab, str]:
-    """The lab that is up and has the guest `args.guest`, and the guest's bare name.
+    """The lab that is up and has the guest `args.guest`, and the guest's bare name; UsageError.
 
     Without -f, -l or LAB/: the lab of the file here if it has one, else the only lab that has it.
     """
@@ -127,22 +127,36 @@ def lab_of_guest(args: argparse.Namespace) -> tuple[Lab, str]:
             raise UsageError(f"lab `{lab.name}` is not up", hint="qlan up" + (f" -f {args.file}" if args.file else ""))
         lab.check_guest(guest)
         return lab, guest
+    found = _find_lab_with(guest)
+    if found is None:
+        raise _no_guest(guest)
+    return found, guest
+
+
+def find_lab_of_guest(args: argparse.Namespace) -> tuple[Lab, str] | None:
+    """Likewise for the one guest in `args.guests` if no lab is named; None if no lab that is up has it."""
+    guest = args.guests[0]
+    if args.lab or args.file or "/" in guest:
+        return None
+    found = _find_lab_with(guest)
+    return (found, guest) if found else None
+
+
+def _find_lab_with(guest: str) -> Lab | None:
     path = find_file()
     here = Lab.of_source(path) if path else None
     if here and guest in here.guests:
-        return here, guest
-    labs = [Lab.named(name) for name in Lab.names()]
-    having = [lab for lab in labs if guest in lab.guests]
-    if len(having) == 1:
-        return having[0], guest
-    if having:
+        return here
+    having = [lab for lab in _labs() if guest in lab.guests]
+    if len(having) > 1:
         raise UsageError(f"several labs have a guest `{guest}`",
                          hint="say which: " + ", ".join(f"{lab.name}/{guest}" for lab in having))  # fmt: skip
-    raise _no_guest(guest, labs, path)
+    return having[0] if having else None
 
 
-def _no_guest(guest: str, labs: Sequence[Lab], path: Path | None) -> UsageError:
-    known = {name: lab.name for lab in labs for name in lab.guests}
+def _no_guest(guest: str) -> UsageError:
+    path = find_file()
+    known = {name: lab.name for lab in _labs() for name in lab.guests}
     near = nearest(guest, known)
     if near:
         hint = f"did you mean `{known[near]}/{near}`?"
