@@ -16,6 +16,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+_PLAN = """
+import sys, pathlib
+from qlan.lab import Lab
+from qlan.planning import text
+for line in text.lines(Lab.load(pathlib.Path(sys.argv[1])).plan()):
+    print(line)
+"""
+
 IS_ROOT = os.geteuid() == 0
 REALM = "host" if IS_ROOT else "rootless"
 
@@ -42,6 +50,10 @@ class Place:
 
     def qlan(self, *words: str, check: bool = True, timeout: float = 120) -> subprocess.CompletedProcess[str]:
         return self.run(sys.executable, "-m", "qlan", *words, check=check, timeout=timeout)
+
+    def plan(self, file: Path) -> list[str]:
+        """What `up` would do now, a line a step."""
+        return self.run(sys.executable, "-c", _PLAN, str(file)).stdout.splitlines()
 
     def snapshot(self) -> dict[str, object]:
         """Links, addresses, routes, rules, nft, bridge ports, our processes, our files."""

@@ -17,8 +17,11 @@ _LISTEN, _UDP_UNCONNECTED = "0A", "07"  # include/net/tcp_states.h
 
 
 def read_subnets(lab: str) -> list[UsedSubnet]:
-    """Every range that this machine has an address in or a route to, but for those of `lab` itself."""
-    links = [row for row in json.loads(run(["ip", "-j", "-4", "address", "show"]).stdout or "[]") if row]
+    """Every range that this machine has an address in or a route to, but for those of `lab` itself.
+
+    `-d`: without it iproute2 leaves out the alias, our mark.
+    """
+    links = [row for row in json.loads(run(["ip", "-j", "-d", "-4", "address", "show"]).stdout or "[]") if row]
     routes = json.loads(run(["ip", "-j", "-4", "route", "show", "table", "all"]).stdout or "[]")
     owners = {row["ifname"]: _owner(row.get("ifalias", ""), row["ifname"]) for row in links}
     own = {name for name, owner in owners.items() if owner == f"lab {lab}"}
