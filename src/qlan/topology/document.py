@@ -22,6 +22,7 @@ DEPTH_MAX = 32
 NODES_MAX = 1_000_000
 
 _UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_TOO_DEEP = f"more than {DEPTH_MAX} levels deep"
 _STANDARD_TAG = "tag:yaml.org,2002:"
 _LINE = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
 
@@ -146,7 +147,7 @@ class _Builder:
 
     def _open(self, mark: Mark, anchor: str | None, *, is_mapping: bool) -> None:
         if len(self._stack) >= DEPTH_MAX:
-            self._stop(mark, f"more than {DEPTH_MAX} levels deep", "a lab needs no more than six")
+            self._stop(mark, _TOO_DEEP, "a lab needs no more than six")
         self._stack.append(_Open(mark, anchor, is_mapping))
 
     def _close(self) -> None:
@@ -237,6 +238,7 @@ _SYNTAX = {
     "did not find expected ',' or '}'": ("a mapping in `{ }` is not closed", "look for a missing `,` or `}`"),
     "expected ',' or '}'": ("a mapping in `{ }` is not closed", "look for a missing `,` or `}`"),
     "found unexpected end of stream": ("quotes are not closed", "write the same quote at the end of the text"),
+    "exceeded maximum nesting depth": (_TOO_DEEP, "a lab needs no more than six"),
     "found unknown escape character": (
         "a backslash in double quotes that means nothing",
         "use single quotes, or write `\\\\`",

@@ -16,6 +16,7 @@ T = TypeVar("T")
 
 ITEM = "ITEM"  # in a hint of `Reader.items`: what was written instead of a list
 
+HINTS_MAX = 20  # so many unknown words get the nearest right one: looking for it is slow, and nobody reads more
 _KNOWN_SHOWN_MAX = 16
 _NOWHERE: dict[str, str] = {}
 
@@ -44,11 +45,9 @@ class Reader:
             if key.text in keys:
                 found[key.text] = (key, value)
             else:
-                self.problem(
-                    key.mark,
-                    f"{title} has no key {quoted(key.text)}",
-                    elsewhere_hint(key.text, elsewhere) or known_hint(key.text, keys),
-                )
+                guess = len(self.problems) < HINTS_MAX
+                where = elsewhere_hint(key.text, elsewhere) or (known_hint(key.text, keys) if guess else "")
+                self.problem(key.mark, f"{title} has no key {quoted(key.text)}", where)
         return Fields(self, title, node.mark, keys, found)
 
     def pairs(self, node: Node, title: str, hint: str = "") -> Iterator[tuple[Scalar, Node]]:

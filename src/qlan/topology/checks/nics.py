@@ -10,7 +10,7 @@ from qlan.facts import Facts
 from qlan.topology.addressing import nic_mac
 from qlan.topology.checks.titles import nics, of_network, of_nic
 from qlan.topology.model import MODEL_ALIASES, Network, Nic, Topology, mark_of
-from qlan.topology.reader import known_hint
+from qlan.topology.reader import HINTS_MAX, known_hint
 from qlan.topology.scalars import MTU_MAX, MTU_MIN, quoted
 
 USER_MTU = 1500  # slirp's own (IF_MTU_DEFAULT in libslirp)
@@ -19,13 +19,16 @@ USER_MTU = 1500  # slirp's own (IF_MTU_DEFAULT in libslirp)
 def check(topology: Topology) -> Iterator[Problem]:
     """What the file alone tells, but for MACs."""
     known = {network.name: network for network in topology.networks}
+    hints = 0
     for guest, index, nic in nics(topology):
         title = of_nic(guest, index)
         if (nic.network is None) == (nic.user is None):
             yield Problem(nic.mark, f"{title} needs either a network or `user`", "write one of them")
         elif nic.network is not None and nic.network not in known:
             what = f"{title}: there is no network {quoted(nic.network)}"
-            hint = known_hint(nic.network, known) or f"add it under `networks:`, like `{nic.network}: private`"
+            hints += 1
+            guess = known_hint(nic.network, known) if hints <= HINTS_MAX else ""
+            hint = guess or f"add it under `networks:`, like `{nic.network}: private`"
             yield Problem(mark_of(nic, "network"), what, hint)
         if nic.user is not None and nic.address is not None:
             what = f"{title}: `address` is for networks; this NIC has user-mode networking"
