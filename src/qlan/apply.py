@@ -6,6 +6,7 @@ again and planned back to what it was.  Undoing goes on after a failure and repo
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
 from typing import Protocol
@@ -14,6 +15,8 @@ from qlan.errors import ApplyError, DriftError, QlanError, RestoreError
 from qlan.planning import text
 from qlan.planning.plan import Action, Plan, Step, plan
 from qlan.resources.model import Address, Bridge, Machine, Nic, PortForward, Resource, Resources, Tap, Veth
+
+_SETTLE_S, _SETTLE_POLL_S = 5.0, 0.01
 
 Progress = Callable[[Sequence[Step]], None]
 
@@ -61,11 +64,16 @@ def batches(todo: Plan) -> list[list[Step]]:
 
 
 def verify(wanted: Resources, host: Host) -> None:
-    """Read again: the next plan must be empty."""
-    left = plan(wanted, host.read())
-    if left:
-        raise DriftError("after all steps the host still differs: " + "; ".join(text.lines(left)[:5]),
-                         hint="something else changes it at the same time, or a guest ended: `qlan status`")  # fmt: skip
+    """Read again: the next plan must be empty.
+
+    What goes with something else (a TAP with its QEMU) is taken apart by the kernel a moment after that is gone.
+    """
+    deadline = time.monotonic() + _SETTLE_S
+    while left := plan(wanted, host.read()):
+        if any(step.action is not Action.DELETE for step in left.steps) or time.monotonic() > deadline:
+            raise DriftError("after all steps the host still differs: " + "; ".join(text.lines(left)[:5]),
+                             hint="something else changes it at the same time, or a guest ended: `qlan status`")  # fmt: skip
+        time.sleep(_SETTLE_POLL_S)
 
 
 def restore(before: Resources, host: Host, cause: BaseException) -> None:
