@@ -10,13 +10,14 @@ from qlan.cli.output import count, print_json
 from qlan.cli.parser import seconds
 from qlan.cli.progress import PUT_BACK, Progress
 from qlan.errors import UsageError
-from qlan.lab import STOP_GRACE_S, Lab
+from qlan.host.execute import STOP_GRACE_S
+from qlan.lab import Lab
 from qlan.names import nearest
 from qlan.planning.plan import Action, Plan
 
 DESCRIPTION = """\
-Take back everything that `up` made: guests, servers, bridges, files.  Guests are asked to shut down (ACPI), and ended by
-force after a time.  Guests named: only these; their networks stay for the others.  What was picked (subnets,
+Take back everything that `up` made: guests, servers, bridges, files.  Guests are asked to shut down (ACPI), and
+ended by force after a time.  Guests named: only these; their networks stay for the others.  What was picked (subnets,
 addresses, ports) is remembered for the next `up`, unless --forget."""
 EXAMPLES = """\
   qlan down                 all of it
@@ -72,8 +73,8 @@ def _check_known(guests: list[str], lab: Lab) -> None:
     for guest in guests:
         if guest not in names:
             near = nearest(guest, names)
-            raise UsageError(f"no guest `{guest}` in lab `{lab.name}`",
-                             hint=f"did you mean `{near}`?" if near else f"its guests: {', '.join(names) or 'none'}")  # fmt: skip
+            hint = f"did you mean `{near}`?" if near else f"its guests: {', '.join(names) or 'none'}"
+            raise UsageError(f"no guest `{guest}` in lab `{lab.name}`", hint=hint)
 
 
 def _say(args: argparse.Namespace, lab: Lab, done: Plan) -> int:

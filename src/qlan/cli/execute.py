@@ -41,6 +41,6 @@ def become(argv: list[str]) -> None:
     tool(argv[0])
     path = environment()["PATH"]
     try:
-        os.execvpe(argv[0], argv, os.environ | {"PATH": path})  # noqa: S606
+        os.execvpe(argv[0], argv, os.environ | {"PATH": path})
     except OSError as error:
         raise UsageError(f"cannot be run: {error.strerror}", where=argv[0]) from error

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _SOFTWARE = 70  # EX_SOFTWARE, sysexits.h
 _INTERRUPTED = 130  # 128 + SIGINT, as a shell says it
 _BROKEN_PIPE = 141  # 128 + SIGPIPE
-_LAB_OPTIONS = ("-f", "--file", "-l", "--lab")
+_LAB_OPTIONS = {"-f": "--file", "--file": "--file", "-l": "--lab", "--lab": "--lab"}
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -61,14 +61,17 @@ def _dispatch(argv: list[str]) -> int:
 
 
 def _verb_first(argv: list[str]) -> list[str]:
-    """`qlan -l shop status` is `qlan status -l shop`."""
+    """`qlan -l shop status` is `qlan status --lab shop`."""
+    options: list[str] = []
     start = 0
-    while start < len(argv) and argv[start].startswith("-"):
-        name = argv[start].partition("=")[0]
-        if name not in _LAB_OPTIONS:
-            break
-        start += 1 if "=" in argv[start] else 2
-    return [*argv[start : start + 1], *argv[:start], *argv[start + 1 :]]
+    while start < len(argv) and argv[start].partition("=")[0] in _LAB_OPTIONS:
+        name, equals, value = argv[start].partition("=")
+        taken = 1 if equals else 2
+        options += [_LAB_OPTIONS[name], *([value] if equals else argv[start + 1 : start + 2])]
+        start += taken
+    if start >= len(argv):
+        return argv
+    return [argv[start], *options, *argv[start + 1 :]]
 
 
 def _run_verb(argv: list[str]) -> int:

@@ -1,7 +1,7 @@
 """The words of a verb: one argparse parser a verb, made when it is run.
 
-A verb's module has DESCRIPTION, EXAMPLES, `define(parser)` and `run(args) -> int`; and REST = "what it is" if everything
-after `--` belongs to somebody else (it comes as `args.rest`).
+A verb's module has DESCRIPTION, EXAMPLES, `define(parser)` and `run(args) -> int`; and REST = "what it is" if
+everything after `--` belongs to somebody else (it comes as `args.rest`).
 """
 
 from __future__ import annotations

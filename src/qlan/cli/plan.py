@@ -41,7 +41,9 @@ def run(args: argparse.Namespace) -> int:
         return 0
     plan = lab.plan(guests)
     if args.json:
-        print_json(_data(lab.name, plan) | ({"script": lab.script(guests, python=sys.executable)} if args.script else {}))
+        print_json(
+            _data(lab.name, plan) | ({"script": lab.script(guests, python=sys.executable)} if args.script else {})
+        )
         return 0
     for step in plan.steps:
         print(painted(printable(text.line(step)), _COLOURS[step.action]))

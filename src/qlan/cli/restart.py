@@ -9,7 +9,8 @@ from qlan.cli import arrivals, which
 from qlan.cli.output import print_json
 from qlan.cli.parser import seconds
 from qlan.cli.progress import Progress
-from qlan.lab import STOP_GRACE_S, Lab
+from qlan.host.execute import STOP_GRACE_S
+from qlan.lab import Lab
 
 DESCRIPTION = """\
 End guests and start them again, as the file is now (a lab of `qlan run`: as they were started).  They are asked to shut

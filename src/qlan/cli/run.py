@@ -44,7 +44,7 @@ def define(parser: argparse.ArgumentParser) -> None:
     network = parser.add_argument_group("network")
     network.add_argument("--nic", action="append", metavar="SPEC", help="a NIC (may be repeated; default: user)")
     network.add_argument("-p", "--forward", action="append", default=[], metavar="FORWARD",
-                         help="a port of this machine that leads into the guest, like 8080:80 (may be repeated)")  # fmt: skip
+                         help="a port of this machine that leads into it, like 8080:80 (may be repeated)")  # fmt: skip
     machine = parser.add_argument_group("machine")
     machine.add_argument("--memory", metavar="SIZE", help="like 512M or 2G (default: 512M)")
     machine.add_argument("--cpus", metavar="N", help="default: 1")
@@ -124,7 +124,11 @@ def _with_ssh(nics: tuple[Nic, ...]) -> tuple[Nic, ...]:
         return nics
     for place, nic in enumerate(nics):
         if nic.user is not None:
-            return (*nics[:place], replace(nic, forwards=(*nic.forwards, parse_forward(_SSH, None))), *nics[place + 1 :])
+            return (
+                *nics[:place],
+                replace(nic, forwards=(*nic.forwards, parse_forward(_SSH, None))),
+                *nics[place + 1 :],
+            )
     return nics
 
 

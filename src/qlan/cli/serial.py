@@ -65,8 +65,9 @@ class Line:
         os.pwrite(self._lock, f"process {os.getpid()}\n".encode(), 0)
 
     def _busy(self, who: str) -> ConflictError:
-        return ConflictError(f"busy: {who} is attached to the console of `{self._guest}`", where=str(self._path),
-                             hint=f"detach there (Ctrl-]); `qlan log --serial -f {self._guest}` only looks on")  # fmt: skip
+        hint = f"detach there (Ctrl-]); `qlan log --serial -f {self._guest}` only looks on"
+        what = f"busy: {who} is attached to the console of `{self._guest}`"
+        return ConflictError(what, where=str(self._path), hint=hint)
 
     def _close(self) -> None:
         self.socket.close()

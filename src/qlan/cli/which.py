@@ -15,11 +15,11 @@ from qlan.names import nearest
 FILE_NAME = "qlan.yaml"
 
 
-def add_lab(parser: argparse.ArgumentParser) -> None:
-    """-f FILE and -l LAB."""
+def add_lab(parser: argparse.ArgumentParser, *, letter: str = "-f") -> None:
+    """-f FILE and -l LAB.  letter: "" where -f is something else."""
     group = parser.add_argument_group("which lab")
     which = group.add_mutually_exclusive_group()
-    which.add_argument("-f", "--file", type=Path, metavar="FILE",
+    which.add_argument(*([letter] if letter else []), "--file", type=Path, metavar="FILE",
                        help=f"the lab's file (default: {FILE_NAME} here or in a parent folder)")  # fmt: skip
     lab = which.add_argument("-l", "--lab", metavar="LAB", help="a lab that is up, by its name")
     lab.completer = complete_labs  # type: ignore[attr-defined]
@@ -28,7 +28,7 @@ def add_lab(parser: argparse.ArgumentParser) -> None:
 def add_realm(parser: argparse.ArgumentParser) -> None:
     """--realm and --user."""
     parser.add_argument("--realm", choices=("rootless", "host"),
-                        help="where bridges live: a namespace of the lab's own, or this machine's (needs root)")  # fmt: skip
+                        help="where bridges live: in a namespace of the lab's own, or on this machine")  # fmt: skip
     parser.add_argument("--user", metavar="NAME", help="who runs QEMU in the host realm (default: who called sudo)")
 
 

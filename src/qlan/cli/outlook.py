@@ -1,0 +1,122 @@
+"""What a guest's own `ip address`, `ip route` and `resolvectl` would say, as far as the outside can know it.
+
+Known are the reservations and leases of our own DHCP servers, and what QEMU's user-mode network serves (its defaults:
+qemu-system-x86_64(1), -netdev user; its lease lasts a day, LEASE_TIME in libslirp).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network
+
+from qlan.resources.model import Dnsmasq, Machine, Nic, Resource, Tap, TapBackend, UserBackend
+from qlan.status import NicStatus
+
+_USER_SUBNET = IPv4Network("10.0.2.0/24")
+_USER_PREFIX6 = IPv6Network("fec0::/64")
+
+
+@dataclass(frozen=True, slots=True)
+class NicOutlook:
+    """One NIC.  address: with prefix, "" if none is known.  how: `lease`, `reserved`, `static`, `built in` or "".
+    by_hand: the lines to type into the guest, where nothing tells it its address.  data_path: words, in their order."""
+
+    index: int
+    network: str
+    model: str
+    mac: str
+    link: str
+    address: str
+    how: str
+    expires_s: int | None
+    gateway: str
+    dns: tuple[str, ...]
+    domain: str
+    search: tuple[str, ...]
+    address6: str
+    forwards: tuple[str, ...]
+    by_hand: tuple[str, ...]
+    data_path: dict[str, str]
+
+
+def nic_outlook(nic: Nic, seen: NicStatus, known: Mapping[str, Resource]) -> NicOutlook:
+    """All about a NIC.  seen: what status knows of it; known: the lab's resources."""
+    told = _user(nic.backend) if isinstance(nic.backend, UserBackend) else _bridged(nic, seen, known)
+    return NicOutlook(
+        nic.index, seen.network, nic.model, nic.mac, seen.link,
+        address=f"{seen.address}/{told.prefix}" if seen.address and told.prefix else seen.address,
+        how=seen.address_state, expires_s=seen.expires_s, gateway=told.gateway, dns=told.dns, domain=told.domain,
+        search=told.search, address6=told.address6, forwards=seen.forwards,
+        by_hand=_by_hand(nic, known), data_path=_data_path(nic, known),
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What DHCP tells the guest beside its address."""
+
+    prefix: str = ""
+    gateway: str = ""
+    dns: tuple[str, ...] = ()
+    domain: str = ""
+    search: tuple[str, ...] = ()
+    address6: str = ""
+
+
+def _user(backend: UserBackend) -> _Told:
+    if not backend.ipv4:
+        return _Told(address6=_prefix6(backend))
+    subnet = backend.subnet or _USER_SUBNET
+    return _Told(
+        prefix=str(subnet.prefixlen),
+        gateway="" if backend.restrict else str(backend.host or subnet.network_address + 2),
+        dns=(str(backend.dns or subnet.network_address + 3),), domain=backend.domain or "", search=backend.search,
+        address6=_prefix6(backend),
+    )  # fmt: skip
+
+
+def _prefix6(backend: UserBackend) -> str:
+    return "" if backend.ipv6 is False else f"one in {backend.ipv6_prefix or _USER_PREFIX6}, made by the guest"
+
+
+def _bridged(nic: Nic, seen: NicStatus, known: Mapping[str, Resource]) -> _Told:
+    if nic.address:
+        return _Told(prefix=str(nic.address.network.prefixlen))
+    server = known.get(f"dnsmasq/{seen.network}")
+    if not isinstance(server, Dnsmasq):
+        return _Told()
+    dns = (str(server.address.ip),) if server.dns else ()
+    return _Told(
+        prefix=str(server.address.network.prefixlen), gateway=str(server.router) if server.router else "", dns=dns,
+        domain=server.lab if server.dns else "",
+    )  # fmt: skip
+
+
+def _by_hand(nic: Nic, known: Mapping[str, Resource]) -> tuple[str, ...]:
+    """Nothing, if the kernel's `ip=` or a cloud-init seed tells the guest its address."""
+    machine = known.get(f"machine/{nic.guest}")
+    if nic.address is None or not isinstance(machine, Machine):
+        return ()
+    if machine.seed or f"ip={nic.address.ip}:" in machine.append:
+        return ()
+    return (
+        f"ip address add {nic.address} dev IFACE    # the one with {nic.mac} in `ip link`",
+        "ip link set IFACE up",
+    )
+
+
+def _data_path(nic: Nic, known: Mapping[str, Resource]) -> dict[str, str]:
+    rom = "iPXE (boots from the network)" if nic.boot else "none"
+    if isinstance(nic.backend, UserBackend):
+        return {"netdev": "user (QEMU's own TCP/IP, slirp)", "option ROM": rom,
+                "MTU": str(nic.mtu_bytes or 1500)}  # fmt: skip
+    tap = known.get(nic.backend.tap) if isinstance(nic.backend, TapBackend) else None
+    if not isinstance(tap, Tap):
+        return {"netdev": "tap (it is gone: `qlan status`)", "option ROM": rom}
+    return {
+        "netdev": f"tap {tap.name}, handed over as a descriptor, on bridge {tap.bridge or 'none'}",
+        "vnet header": "yes" if nic.model.startswith(("virtio-net", "vmxnet3", "e1000e")) else "not used by the model",
+        "vhost": "no", "queues": "1", "option ROM": rom,
+        "MTU": f"{tap.mtu_bytes}" + ("" if nic.mtu_bytes is None else f", the guest is told {nic.mtu_bytes}"),
+    }  # fmt: skip

@@ -1,0 +1,205 @@
+"""`qlan show NAME`: all about one guest or network."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from qlan.cli import table, which
+from qlan.cli.outlook import NicOutlook, nic_outlook
+from qlan.cli.output import duration, plain, print_json
+from qlan.cli.terminal import BOLD, painted, printable
+from qlan.errors import UsageError
+from qlan.lab import Lab
+from qlan.names import nearest
+from qlan.resources.model import Address, Bridge, Dnsmasq, Machine, Nic, Resource
+from qlan.status import GuestStatus, all_leases, network_of
+from qlan.status import guests as guests_of
+
+DESCRIPTION = """\
+Show a guest as `ip address`, `ip route` and `resolvectl` would inside it, as far as it can be known from outside, with
+the way its packets take; or a network with its members, addresses and leases.  A lab that is not up is shown as it
+would be."""
+EXAMPLES = """\
+  qlan show web
+  qlan show lan
+  qlan show shop/web --json"""
+
+
+@dataclass(frozen=True, slots=True)
+class _View:
+    """A lab's resources, and its guests as status has them."""
+
+    lab: Lab
+    known: Mapping[str, Resource]
+    guests: tuple[GuestStatus, ...]
+    is_up: bool
+
+
+def define(parser: argparse.ArgumentParser) -> None:
+    """The words of `show`."""
+    name = parser.add_argument("name", metavar="NAME", help="a guest or a network")
+    name.completer = which.complete_names  # type: ignore[attr-defined]
+    which.add_json(parser)
+    which.add_lab(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print it."""
+    view, name = _find(args)
+    guest = next((one for one in view.guests if one.name == name), None)
+    network = view.known.get(f"bridge/{name}")
+    if guest is None and not isinstance(network, Bridge):
+        known = [*(one.name for one in view.guests), *view.lab.networks]
+        near = nearest(name, known)
+        hint = f"did you mean `{near}`?" if near else f"it has {', '.join(known) or 'none'}"
+        raise UsageError(f"lab `{view.lab.name}` has no guest and no network `{name}`", hint=hint)
+    if args.json:
+        found = {"lab": view.lab.name, "up": view.is_up}
+        if guest:
+            found["guest"] = _guest_data(guest, view)
+        if isinstance(network, Bridge):
+            found["network"] = _network_data(network, view)
+        print_json(found)
+        return 0
+    if guest:
+        print("\n".join(_guest_lines(guest, view)))
+    if isinstance(network, Bridge):
+        print("\n".join(_network_lines(_network_data(network, view))))
+        _print_leases(network, view)
+    return 0
+
+
+def _find(args: argparse.Namespace) -> tuple[_View, str]:
+    if not (args.lab or args.file or "/" in args.name):
+        args.guests = [args.name]
+        if found := which.find_lab_of_guest(args):
+            return _view(found[0]), args.name
+    [name] = which.split([args.name], args)
+    return _view(which.lab_by_name(args)), name
+
+
+def _view(lab: Lab) -> _View:
+    if not lab.is_up:
+        return _View(lab, lab.wanted, guests_of(lab.layout, lab.wanted, lab.wanted, {}), False)
+    wanted, there = lab.read()
+    known = {**there, **wanted}
+    return _View(lab, known, lab.status().guests, True)
+
+
+# --- a guest
+
+
+def _guest_data(guest: GuestStatus, view: _View) -> dict[str, object]:
+    machine = view.known.get(f"machine/{guest.name}")
+    found: dict[str, object] = {"name": guest.name, "state": guest.state if view.is_up else "not up", "pid": guest.pid}
+    if isinstance(machine, Machine):
+        found |= {"binary": machine.binary, "machine": machine.machine, "accel": machine.accel, "cpus": machine.cpus,
+                  "memory_bytes": machine.memory_bytes, "drives": plain(machine.drives)}  # fmt: skip
+    return found | {"nics": plain(_outlooks(guest, view))}
+
+
+def _outlooks(guest: GuestStatus, view: _View) -> list[NicOutlook]:
+    nics = {one.index: one for one in view.known.values() if isinstance(one, Nic) and one.guest == guest.name}
+    return [nic_outlook(nics[seen.index], seen, view.known) for seen in guest.nics]
+
+
+def _guest_lines(guest: GuestStatus, view: _View) -> Iterator[str]:
+    state = f"{guest.state}, process {guest.pid}" if guest.pid else guest.state
+    yield f"guest {painted(guest.name, BOLD)} of lab {view.lab.name}: {state if view.is_up else 'not up'}"
+    machine = view.known.get(f"machine/{guest.name}")
+    if isinstance(machine, Machine):
+        yield f"  {machine.machine}, {machine.accel}, {machine.cpus} CPU, {machine.memory_bytes >> 20} MiB"
+    for nic in _outlooks(guest, view):
+        yield f"NIC {nic.index}: {nic.network or 'no network'}, {nic.model}, {nic.mac}, link {nic.link}"
+        yield from (f"  {title:<11} {printable(text)}" for title, text in _nic_words(nic) if text)
+        if nic.by_hand:
+            yield f"  {'by hand':<11} nothing tells the guest its address; type in it:"
+            yield from (f"  {'':<11}   {line}" for line in nic.by_hand)
+    if not guest.nics:
+        yield "no NIC: it reaches nothing, and nothing reaches it"
+
+
+def _nic_words(nic: NicOutlook) -> Iterator[tuple[str, str]]:
+    how = f" ({nic.how}{_ends(nic.expires_s)})" if nic.how else ""
+    yield "address", f"{nic.address}{how}" if nic.address else "none that is known here"
+    yield "IPv6", nic.address6
+    if nic.address:
+        yield "gateway", nic.gateway or "none"
+        yield "DNS", " ".join(nic.dns) or "none"
+    yield "domain", nic.domain
+    yield "search", " ".join(nic.search)
+    for place, forward in enumerate(nic.forwards):
+        yield "" if place else "forwards", forward
+    path = dict(nic.data_path)
+    yield "data path", f"netdev {path.pop('netdev')}"
+    yield "", ", ".join(f"{name} {text}" for name, text in path.items())
+
+
+def _ends(expires_s: int | None) -> str:
+    if expires_s is None:
+        return ""
+    if expires_s == 0:
+        return ", for ever"
+    left = expires_s - time.time()
+    until = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(expires_s))
+    return f" until {until}, {duration(left)} left" if left > 0 else f", expired {until}"
+
+
+# --- a network
+
+
+def _network_data(bridge: Bridge, view: _View) -> dict[str, object]:
+    name = bridge.network
+    server = view.known.get(f"dnsmasq/{name}")
+    hosts = [str(one.interface) for one in view.known.values()
+             if isinstance(one, Address) and one.link_key == bridge.key]  # fmt: skip
+    dhcp = isinstance(server, Dnsmasq) and server.first is not None
+    return {
+        "name": name, "kind": "host-only" if hosts else "private", "bridge": bridge.name, "mac": bridge.mac,
+        "mtu_bytes": bridge.mtu_bytes, "realm": view.lab.realm.value, "addresses": hosts,
+        "dhcp": {"first": str(server.first), "last": str(server.last), "lease_time_s": server.lease_time_s,
+                 "server": str(server.address.ip)} if isinstance(server, Dnsmasq) and dhcp else None,
+        "dns": {"server": str(server.address.ip), "domain": server.lab}
+        if isinstance(server, Dnsmasq) and server.dns else None,
+        "reach": {"guests": True, "host": bool(hosts), "outside": False},
+        "members": [{"guest": nic.guest, "nic": nic.index, "mac": nic.mac} for nic in view.known.values()
+                    if isinstance(nic, Nic) and network_of(nic, view.known) == name],
+        "leases": [plain(lease) for lease in all_leases(view.lab.layout, view.known).get(name, {}).values()],
+    }  # fmt: skip
+
+
+def _network_lines(data: Mapping[str, object]) -> Iterator[str]:
+    yield f"network {painted(str(data['name']), BOLD)}: {data['kind']}, {data['realm']}"
+    where = "in the lab's own namespace (`qlan exec`)" if data["realm"] == "rootless" else "on this machine"
+    yield f"  bridge      {data['bridge']} {where}, {data['mac']}, MTU {data['mtu_bytes']}"
+    addresses = data["addresses"]
+    yield f"  address     {', '.join(addresses) if isinstance(addresses, list) and addresses else 'none'}"
+    dhcp, dns, reach = data["dhcp"], data["dns"], data["reach"]
+    if isinstance(dhcp, dict):
+        lasts = duration(dhcp["lease_time_s"])
+        yield f"  DHCP        {dhcp['first']}-{dhcp['last']}, leases last {lasts}, served by {dhcp['server']}"
+    else:
+        yield "  DHCP        none"
+    if isinstance(dns, dict):
+        yield f"  DNS         {dns['server']}: guests as NAME and NAME.{dns['domain']}"
+    assert isinstance(reach, dict)
+    yes = [
+        {"guests": "each other", "host": "this machine", "outside": "outside"}[who] for who, so in reach.items() if so
+    ]
+    yield f"  guests      reach {' and '.join(yes)}, and nothing else"
+    members = data["members"]
+    assert isinstance(members, list)
+    words = [f"{one['guest']} (NIC {one['nic']})" for one in members]
+    yield f"  members     {', '.join(words) or 'none'}"
+
+
+def _print_leases(bridge: Bridge, view: _View) -> None:
+    leases = all_leases(view.lab.layout, view.known).get(bridge.network, {})
+    guests = {nic.mac: nic.guest for nic in view.known.values() if isinstance(nic, Nic)}
+    rows = [(str(lease.address), lease.mac, guests.get(lease.mac, "-"), lease.name, _ends(lease.expires_s).strip(", "))
+            for lease in leases.values()]  # fmt: skip
+    if rows:
+        table.show(("LEASE", "MAC", "GUEST", "CALLS ITSELF", "ENDS"), rows)
