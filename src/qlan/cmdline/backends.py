@@ -60,6 +60,10 @@ def _tap(clause: Clause, version: Version) -> Iterator[Fault]:
         yield from _excluded(clause, "helper", *shared, "vhostfds")
     elif clause.value("vhostfds") is not None and version < _LOOSE_TAP_SINCE:
         yield fault_at(clause, clause.setting("vhostfds"), "vhostfds= needs fds=", "fds=A:B:...")
+    if clause.value("vhostfds") is not None:
+        wanted = len(fds.split(":")) if (fds := clause.value("fds")) else parse_number(clause.value("queues") or "1")
+        if len((clause.value("vhostfds") or "").split(":")) != wanted:
+            yield fault_at(clause, clause.setting("vhostfds"), "one descriptor a queue is needed", f"{wanted} of them")
 
 
 def _socket(clause: Clause, _: Version) -> Iterator[Fault]:

@@ -80,7 +80,7 @@ def _key_fault(clause: Clause, setting: Setting, what: str, near: str = "") -> F
 def _check_id(clause: Clause) -> Iterator[Fault]:
     setting = next((setting for setting in clause.settings if setting.key == "id"), None)
     if setting is None:
-        if clause.kind is Kind.NETDEV:
+        if clause.kind is Kind.NETDEV and not is_open(clause, clause.argument.text):
             yield fault_at(clause, None, "id= is missing", "id=NAME, for a -device with netdev=NAME")
         return
     free = clause.kind is Kind.NETDEV and clause.form is not Form.OPTS  # never looked at there (7.2, 10.0)
@@ -91,6 +91,8 @@ def _check_id(clause: Clause) -> Iterator[Fault]:
 def _check_backend(clause: Clause, rules: Rules) -> Iterator[Fault]:
     name = backend_name(clause)
     setting = clause.setting("type")
+    if name is None and is_open(clause, clause.argument.text):
+        return
     if name is None:
         yield fault_at(clause, None, "type is missing", "a netdev type first, like user")
         return
@@ -135,12 +137,21 @@ def _check_options(clause: Clause, backend: BackendType, rules: Rules) -> Iterat
             spoken |= {"ipv6-prefix", "ipv6-prefixlen"}
             continue
         option = options.get(setting.key)
+        if option is None and _is_of_unknown_address(setting, clause, rules):
+            continue
         if option is None:
             yield _unknown_key(clause, setting, set(options) | own | {"ipv6-net"})
             continue
         spoken.add(setting.key)
         if option.kind == "list" or clause.setting(setting.key) is setting:
-            yield from _check_value(clause, setting, option.kind)
+            yield from _check_value(clause, setting, "nicmac" if setting.key == "macaddr" else option.kind)
+    if not is_open(clause, clause.argument.text):
+        yield from _check_missing(clause, backend, options, spoken)
+
+
+def _check_missing(
+    clause: Clause, backend: BackendType, options: Mapping[str, Option], spoken: set[str]
+) -> Iterator[Fault]:
     for name, option in options.items():
         if option.required and name not in spoken and _is_wanted(name, spoken, options):
             yield fault_at(clause, None, f"{name}= is missing for {backend.name}", f"{name}=...")
@@ -169,6 +180,12 @@ def _expanded(backend: BackendType, clause: Clause, rules: Rules) -> dict[str, O
         for key, inner in (chosen.options if chosen else {}).items():
             found[f"{name}.{key}"] = Option(f"{name}.{key}", inner.kind, inner.required)
     return found
+
+
+def _is_of_unknown_address(setting: Setting, clause: Clause, rules: Rules) -> bool:
+    """`addr.port` where addr.type is wrong: one fault is enough."""
+    kind = clause.value(setting.key.partition(".")[0] + ".type")
+    return "." in setting.key and kind is not None and kind not in rules.addresses
 
 
 def _unknown_key(clause: Clause, setting: Setting, known: set[str]) -> Fault:

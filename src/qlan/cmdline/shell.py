@@ -18,6 +18,7 @@ _PROMPT = re.compile(
 )
 _CONTINUED_PROMPT = re.compile(r"[ \t]*>[ \t]")
 _CONTINUATION = re.compile(r"\\[ \t]*(?:#[^\n]*)?\r?\n")
+_COMMENT_LINE = re.compile(r"[ \t]*#[^\n]*\n")
 _COMMENT = re.compile(r"#[^\n]*")
 _ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
 _REDIRECTION = re.compile(r"\d*(?:>>?|<<?<?|>&|&>>?)")
@@ -183,8 +184,9 @@ class _Scanner:
     def _after_continuation(self) -> None:
         """Comment lines between continued lines belong to the tutorial, not to the shell."""
         self._skip_prompt(_CONTINUED_PROMPT)
-        while hit := re.compile(r"[ \t]*#[^\n]*\n").match(self.text, self.at):
+        while hit := _COMMENT_LINE.match(self.text, self.at):
             self.at = hit.end()
+            self._skip_prompt(_CONTINUED_PROMPT)
 
     def _skip_prompt(self, prompt: re.Pattern[str]) -> None:
         self.at = self._end(prompt)

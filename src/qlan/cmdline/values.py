@@ -87,10 +87,9 @@ def parse_size(text: str) -> int:
 def parse_ipv4(text: str) -> IPv4Address:
     """inet_aton: one to four parts, each decimal, 0x or 0 octal; the last part fills what is left."""
     expected = "an IPv4 address"
-    parts = text.split(".")
-    if not 1 <= len(parts) <= 4:
+    parts = re.split(r"[ \t\n\v\f\r]", text, maxsplit=1)[0].split(".")  # glibc ends at white space
+    if len(parts) > 4:
         raise ValueError(expected)
-    parts[-1] = re.sub(r"[ \t\n].*", "", parts[-1], flags=re.DOTALL)  # glibc ends at white space
     numbers = [parse_number(part) for part in parts if part[:1].isdigit()]
     if len(numbers) != len(parts) or any(number > 255 for number in numbers[:-1]):
         raise ValueError(expected)
@@ -120,7 +119,8 @@ def parse_device_mac(text: str) -> str:
 
 
 def parse_nic_mac(text: str) -> str:
-    """`mac=` of -nic and `macaddr=` of -net nic (net/net.c): six hex numbers, or one number for the last three bytes.
+    """`mac=` of -nic and `macaddr=` of -net nic (net/net.c): six hex numbers, or one number for the last three bytes
+    (the first three are 0 then).
 
     A multicast address is refused there.
     """
@@ -130,7 +130,7 @@ def parse_nic_mac(text: str) -> str:
     except ValueError:
         number = -1
     if 0 <= number <= 0xFFFFFF:
-        octets = [0x52, 0x54, 0x00, number >> 16, number >> 8 & 255, number & 255]
+        octets = [0, 0, 0, number >> 16, number >> 8 & 255, number & 255]
     else:
         parts = re.split("[:-]", text)
         if len(parts) != 6 or not all(re.fullmatch(r"\s*(?:0[xX])?[0-9a-fA-F]+", part) for part in parts):

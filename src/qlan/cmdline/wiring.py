@@ -7,7 +7,7 @@ backends and NICs on hub 0, where all of them hear each other; so do `hubport`s 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from qlan.cmdline.check import HELP, backend_name, fault_at, is_open
 from qlan.cmdline.model import Clause, CommandLine, Fault, Kind, Other
@@ -71,12 +71,12 @@ class Wiring:
 def wire(line: CommandLine, rules: Rules) -> Wiring:
     """The wiring of a command line, as far as it can be understood."""
     plugs = tuple(_plugs(line))
-    cards = tuple(_cards(line, rules, plugs))
+    cards = list(_cards(line, rules, plugs))
     if _has_default(line):
-        model = default_model(line, rules)
         plugs += (Plug("default", "user", None),)
-        cards += (Card("default", model, _shown_mac(FIRST_MAC + len(cards)), False, "default", None),)
-    return Wiring(plugs, cards)
+        cards.append(Card("default", default_model(line, rules), "", False, "default", None))
+    macs = _given_macs(cards)
+    return Wiring(plugs, tuple(replace(card, mac=mac) for card, mac in zip(cards, macs, strict=True)))
 
 
 def default_model(line: CommandLine, rules: Rules) -> str:
@@ -96,6 +96,7 @@ def check_wiring(line: CommandLine, wiring: Wiring, rules: Rules) -> Iterator[Fa
     yield from _unplugged(line, wiring)
     yield from _too_many(line)
     yield from _hubports(line, wiring)
+    yield from _wrong_peers(wiring)
     yield from _character_devices(line)
     yield from _globals(line, wiring, rules)
 
@@ -113,21 +114,34 @@ def _plugs(line: CommandLine) -> Iterator[Plug]:
 
 
 def _cards(line: CommandLine, rules: Rules, plugs: tuple[Plug, ...]) -> Iterator[Card]:
+    """The NICs that were asked for, in order; without mac= their address is "" yet."""
     onboard = default_model(line, rules)
-    free = FIRST_MAC
     for index, clause in enumerate(line.of_kind(Kind.NETDEV, Kind.NIC, Kind.NET, Kind.DEVICE)):
         plug = next((plug for plug in plugs if plug.clause is clause), None)
         is_card = clause.kind is Kind.DEVICE or (clause.kind is Kind.NIC and plug) or backend_name(clause) == "nic"
         if clause.kind is Kind.NETDEV or not is_card or clause.value("driver") in HELP:
             continue
-        said = clause.value("mac") or clause.value("macaddr")
-        mac = _own_mac(clause, said)
+        said = clause.value("mac") if clause.kind is not Kind.NET else clause.value("macaddr")
         hub = 0 if clause.kind is Kind.NET and clause.value("netdev") is None else None
         netdev = plug.id if plug else clause.value("netdev") or ""
         model = clause.value("driver") or clause.value("model") or onboard
         name = (clause.value("id") if clause.kind is Kind.DEVICE else "") or f"nic{index}"
-        yield Card(name, _full_name(model, rules), mac or _shown_mac(free), bool(said), netdev, clause, hub)
-        free += 0 if mac else 1
+        yield Card(name, _full_name(model, rules), _own_mac(clause, said), bool(said), netdev, clause, hub)
+
+
+def _given_macs(cards: list[Card]) -> list[str]:
+    """Those without a MAC get 52:54:00:12:34:56 and up; -nic is served first, then -net, then -device."""
+    macs = [card.mac for card in cards]
+    used: set[str] = set()
+    for kind in (None, Kind.NIC, Kind.NET, Kind.DEVICE):
+        for index, card in enumerate(cards):
+            if (card.clause.kind if card.clause else None) is not kind:
+                continue
+            if not macs[index]:
+                free = (_shown_mac(FIRST_MAC + step) for step in range(len(cards) + len(used) + 1))
+                macs[index] = next(mac for mac in free if mac not in used)
+            used.add(macs[index])
+    return macs
 
 
 def _full_name(model: str, rules: Rules) -> str:
@@ -222,6 +236,18 @@ def _hubports(line: CommandLine, wiring: Wiring) -> Iterator[Fault]:
                     clause, wanted, f"netdev={wanted.value} is not there yet", "the id of an earlier -netdev"
                 )
         seen.add(plug.id)
+
+
+def _wrong_peers(wiring: Wiring) -> Iterator[Fault]:
+    """A vhost backend has no data path of its own: only a virtio NIC will do."""
+    for card in wiring.cards:
+        plug = wiring.plug(card.netdev)
+        if plug is None or card.clause is None or plug.type not in ("vhost-user", "vhost-vdpa"):
+            continue
+        if card.model and not card.model.startswith("virtio-net"):
+            setting = card.clause.setting("driver") or card.clause.setting("model")
+            what = f"{plug.type} serves virtio NICs only, not {card.model}"
+            yield fault_at(card.clause, setting, what, "virtio-net-pci", "virtio-net-pci")
 
 
 def _character_devices(line: CommandLine) -> Iterator[Fault]:

@@ -25,12 +25,17 @@ PAUSED = ("-S", "-display", "none", "-monitor", "none", "-serial", "none", "-par
 
 # What the host lacks, not what the words say: QEMU understood them and went on to act.
 HOST_SAYS = re.compile(
-    r"could not open /dev/net/tun|could not configure /dev/net/tun|bridge helper failed|Address already in use"
-    r"|Could not set up host forwarding rule|Failed to connect|could not bind|can't bind|socket creation failed"
-    r"|Cannot assign requested address|can't resolve|Could not find '.*smbd'|address resolution failed"
-    r"|failed to launch bridge helper|vhost-vdpa.*(No such file|open)|Could not open '/|could not resolve"
-    r"|Unable to connect character device|Network is unreachable|No such device|File descriptor named|Bad file descriptor"
-    r"|fcntl|Operation not permitted|vhost_net|tap: open vhost|can't join|setsockopt|IP_ADD_MEMBERSHIP|smbd|Could not open '/dev/net/tun'|'vhost-vdpa' could not be initialized"
+    "|".join(
+        (
+            r"[Cc]ould not open '?/dev/net/tun|could not configure /dev/net/tun|failed to launch bridge helper",
+            r"bridge helper failed|Address already in use|Could not set up host forwarding rule|Failed to connect",
+            r"could not bind|can't bind|socket creation failed|Cannot assign requested address|can't resolve|smbd",
+            r"address resolution failed|vhost-vdpa.*(No such file|open)|Could not open '/|could not resolve",
+            r"Unable to connect character device|Network is unreachable|No such device|File descriptor named",
+            r"Bad file descriptor|fcntl|can't get socket option|Operation not permitted|vhost_net|tap: open vhost",
+            r"can't join|setsockopt|IP_ADD_MEMBERSHIP|'vhost-vdpa' could not be initialized",
+        )
+    )
 )
 
 
@@ -116,3 +121,8 @@ def program(request: pytest.FixtureRequest) -> Program:
     found = request.param
     assert isinstance(found, Program)
     return found
+
+
+@pytest.fixture(scope="session")
+def programs() -> list[Program]:
+    return PROGRAMS

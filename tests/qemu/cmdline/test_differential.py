@@ -39,3 +39,11 @@ def test_accepts_and_refuses_the_same(program: Program, line: str) -> None:
     verdict = program.start(words)
     faults = [fault.shown(reading.line.text) for fault in reading.faults]
     assert reading.accepted == verdict.understood, f"{program.version}: {verdict.said}\nours: {faults}"
+
+
+def test_a_newer_qemu_was_compared_too(programs: list[Program]) -> None:
+    """Two versions at least: a newer one comes with scripts/fetch_other_qemus.sh (root: it runs by chroot)."""
+    versions = sorted(program.rules.version for program in programs)
+    if len(versions) < 2:
+        pytest.skip(f"only QEMU {programs[0].version} is here: scripts/fetch_other_qemus.sh trixie brings a newer one")
+    assert versions[-1] >= (10, 0)

@@ -1,4 +1,4 @@
-"""Lines nobody thought of: grown from the schema with values good and bad, and given to the real QEMU as well as to us."""
+"""Lines nobody thought of: grown from the schema with values good and bad, and given to the real QEMU and to us."""
 
 from __future__ import annotations
 
@@ -22,7 +22,16 @@ WORDS = {
     "int": ["0", "1", "64", "-1", "0x10", "010", "08", "1k", "", "x", "99999999999999999999", " 7"],
     "size": ["0", "1", "1k", "1.5M", "2G", "-1", "x", "1kb", "0x10", "1.5"],
     "str": ["x", "a,,b", "", "a=b", "10.0.2.0/24"],
-    "list": ["tcp::0-:22", "udp:127.0.0.1:0-:53", "tcp::0-:22x", "::0-:1", "tcp:2222::22", "bad", "", "tcp::0-10.0.2.9:80"],
+    "list": [
+        "tcp::0-:22",
+        "udp:127.0.0.1:0-:53",
+        "tcp::0-:22x",
+        "::0-:1",
+        "tcp:2222::22",
+        "bad",
+        "",
+        "tcp::0-10.0.2.9:80",
+    ],
 }
 # Good values where any text will not do, and only such as touch nothing outside of the namespace.
 OWN = {
@@ -76,7 +85,20 @@ LEFT_OUT = {
     "disable-modern", "rombar", "packed", "subsys_ven", "subsys", "poll-us", "vhost", "vhostforce", "sndbuf",
     "bootindex", "mq", "event_idx", "sriov-pf", "ari", "x-max-bounce-buffer-size", "addr", "vnet_hdr", "queues",
 }  # fmt: skip
-TYPES = ("user", "user", "user", "user", "tap", "socket", "l2tpv3", "hubport", "vhost-user", "vhost-vdpa", "usr", "bridge")
+TYPES = (
+    "user",
+    "user",
+    "user",
+    "user",
+    "tap",
+    "socket",
+    "l2tpv3",
+    "hubport",
+    "vhost-user",
+    "vhost-vdpa",
+    "usr",
+    "bridge",
+)
 
 
 def value(dice: random.Random, key: str, kind: str) -> str:
@@ -84,7 +106,7 @@ def value(dice: random.Random, key: str, kind: str) -> str:
         return dice.choice(OWN[key])
     if kind in ("str", "list", "bool", "size"):
         return dice.choice(WORDS[kind])
-    return dice.choice(kind.split("|") + ["x"]) if "|" in kind else dice.choice(WORDS["int"])
+    return dice.choice([*kind.split("|"), "x"]) if "|" in kind else dice.choice(WORDS["int"])
 
 
 def settings(dice: random.Random, options: dict[str, str], most: int) -> list[str]:
@@ -106,8 +128,11 @@ def netdev(dice: random.Random, rules: cmdline.Rules, kind: str, option: str) ->
         options |= {"mac": "str", "model": "str"}
     words = settings(dice, options, 3)
     if known:
-        words += [f"{key}={value(dice, key, item.kind)}" for key, item in known.options.items()
-                  if item.required and not any(word.startswith(f"{key}=") for word in words) and dice.random() < 0.9]
+        words += [
+            f"{key}={value(dice, key, item.kind)}"
+            for key, item in known.options.items()
+            if item.required and not any(word.startswith(f"{key}=") for word in words) and dice.random() < 0.9
+        ]
     if kind == "tap":
         words = [word for word in words if not word.startswith(("script", "downscript"))]
         if not any(word.startswith(("fd=", "fds=", "helper=")) for word in words):
@@ -142,8 +167,12 @@ def test_generated_line(program: Program, number: int) -> None:
     words = line(dice, program.rules)
     reading = cmdline.read(["qemu-system-x86_64", *words], program.rules)
     verdict = program.start(words)
+    if verdict.host:
+        return  # QEMU stopped at what this machine lacks, before it had judged everything
     faults = [fault.shown(reading.line.text) for fault in reading.faults]
-    assert reading.accepted == verdict.understood, f"{shlex.join(words)}\n{program.version}: {verdict.said}\nours: {faults}"
+    assert reading.accepted == verdict.understood, (
+        f"{shlex.join(words)}\n{program.version}: {verdict.said}\nours: {faults}"
+    )
     if not verdict.accepted:
         return
     again = cmdline.render(reading.line)[1:]
