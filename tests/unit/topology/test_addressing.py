@@ -168,6 +168,7 @@ def test_a_guest_that_comes_moves_nobody() -> None:
     old = addressing.complete(Topology("x", (lan,), (a, c)), NOTHING, FACTS)
     new = addressing.complete(Topology("x", (lan,), (b, a, c)), old, FACTS)
     assert {key: new.addresses[key] for key in old.addresses} == old.addresses
+    assert new.addresses["b/0/lan"] not in old.addresses.values()
     left = addressing.complete(Topology("x", (lan,), (b, c)), new, FACTS)
     assert left.addresses == {key: new.addresses[key] for key in ("b/0/lan", "c/0/lan")}
 
@@ -296,21 +297,26 @@ def test_picks_are_valid_by_our_own_check(topology: Topology) -> None:
 
 
 @settings(max_examples=60, deadline=None)
-@given(topologies(), topologies())
-def test_picks_survive_any_change_of_the_rest(before: Topology, after: Topology) -> None:
+@given(topologies(), topologies(), st.data())
+def test_picks_survive_any_change_of_the_rest(before: Topology, other: Topology, data: st.DataObject) -> None:
     """What is still wanted and still free stays; completing twice is completing once."""
-    after = replace(after, lab=before.lab)
+    known_names = {one.name for one in before.guests}
+    plugs = {network.name for network in before.networks} | {None}
+    comers = [one for one in other.guests if one.name not in known_names and {nic.network for nic in one.nics} <= plugs]
+    stayers = [one for one in before.guests if data.draw(st.booleans())]
+    after = replace(before, guests=tuple(data.draw(st.permutations([*comers, *stayers]))))
+    if data.draw(st.booleans()):
+        after = replace(after, networks=(*after.networks, Network("new", "host-only")))
     old = addressing.complete(before, NOTHING, FACTS)
     new = addressing.complete(after, old, FACTS)
     assert addressing.complete(after, new, FACTS) == new
     assert check(written_out(after, new), FACTS, lambda path: True) == []
     for key in old.ports.keys() & new.ports.keys():
         assert new.ports[key] == old.ports[key]
-    known = {network.name: network for network in before.networks}
-    for network in after.networks:
-        same = network.name in known and known[network.name].subnet == network.subnet
-        if same and network.name in old.subnets and network.name in new.subnets:
-            assert new.subnets[network.name] == old.subnets[network.name]
+    for key in old.addresses.keys() & new.addresses.keys():
+        assert new.addresses[key] == old.addresses[key]
+    for name in old.subnets.keys() & new.subnets.keys():
+        assert new.subnets[name] == old.subnets[name]
 
 
 @settings(deadline=None)
