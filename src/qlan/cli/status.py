@@ -7,9 +7,10 @@ import sys
 
 from qlan.cli import table, which
 from qlan.cli.output import print_json
-from qlan.cli.terminal import BOLD, YELLOW, painted, printable
+from qlan.cli.terminal import BOLD, YELLOW, painted, printable, width
 from qlan.lab import Lab
 from qlan.status import GuestStatus, LabStatus, NicStatus
+from qlan.topology.model import MODEL_ALIASES
 
 DESCRIPTION = """\
 Show a lab's guests: their NICs, networks, models, MACs, addresses (with how they are known), forwards and links.
@@ -66,11 +67,7 @@ def _data(lab: Lab) -> object:
 def _show(status: LabStatus) -> None:
     source = f"  {printable(str(status.source))}" if status.source else ""
     print(f"lab {painted(status.lab, BOLD)}  {status.realm}{source}")
-    rows = [row for guest in status.guests for row in _rows(guest)]
-    if rows:
-        table.show(_HEAD, rows)
-    else:
-        print("no guests")
+    _show_guests(status.guests)
     if status.edited:
         print(painted("edited: the file was changed since `up`; `qlan plan` shows what that means", YELLOW))
     if status.drift:
@@ -82,6 +79,19 @@ def _show(status: LabStatus) -> None:
     sys.stdout.flush()
 
 
+def _show_guests(guests: tuple[GuestStatus, ...]) -> None:
+    """One table; on a narrow terminal a block a guest, with forwards under the address."""
+    if not guests:
+        print("no guests")
+        return
+    rows = [row for guest in guests for row in _rows(guest)]
+    if table.fits(_HEAD, rows, width(sys.stdout)):
+        table.show(_HEAD, rows)
+    else:
+        blocks = [(f"{guest.name}  {guest.state}", [_joined(row) for row in _rows(guest)]) for guest in guests]
+        table.show_blocks(_HEAD[2:-1], blocks)
+
+
 def _rows(guest: GuestStatus) -> list[tuple[str, ...]]:
     if not guest.nics:
         return [(guest.name, guest.state, "none", *[""] * (len(_HEAD) - 3))]
@@ -91,6 +101,17 @@ def _rows(guest: GuestStatus) -> list[tuple[str, ...]]:
 def _row(guest: GuestStatus | None, nic: NicStatus) -> tuple[str, ...]:
     address = f"{nic.address} ({nic.address_state})" if nic.address else "-"
     return (
-        guest.name if guest else "", guest.state if guest else "", str(nic.index), nic.network, nic.model, nic.mac,
-        address, nic.link, "\n".join(nic.forwards),
+        guest.name if guest else "", guest.state if guest else "", str(nic.index), nic.network, short_model(nic.model),
+        nic.mac, address, nic.link, "\n".join(nic.forwards),
     )  # fmt: skip
+
+
+def _joined(row: tuple[str, ...]) -> tuple[str, ...]:
+    """The row of a block: without guest and state, forwards below the address."""
+    _, _, index, network, model, mac, address, link, forwards = row
+    return (index, network, model, mac, f"{address}\n{forwards}" if forwards else address, link)
+
+
+def short_model(device: str) -> str:
+    """A model as the file says it: `virtio` for `virtio-net-pci`."""
+    return next((short for short, name in MODEL_ALIASES.items() if name == device), device)

@@ -10,23 +10,47 @@ from qlan.cli.terminal import BOLD, painted, printable, width
 _GAP = 2
 
 
-def lines(head: Sequence[str], rows: Sequence[Sequence[str]], *, fits: int | None) -> list[str]:
+Rows = Sequence[Sequence[str]]
+
+
+def lines(head: Sequence[str], rows: Rows, *, fits: int | None) -> list[str]:
     """The table.  A cell may hold several lines; columns that are empty in all rows are left out.  fits: columns of the
     terminal, None: any width."""
-    table = [[printable_cell(cell) for cell in row] for row in rows]
-    kept = [place for place in range(len(head)) if any(row[place] for row in table)]
-    head = [head[place] for place in kept]
-    table = [[row[place] for place in kept] for row in table]
+    head, table = _cleaned(head, rows)
     if not table:
         return []
-    widths = [max(len(line) for cell in (title, *(row[place] for row in table)) for line in cell.split("\n"))
-              for place, title in enumerate(head)]  # fmt: skip
-    if fits is not None and sum(widths) + _GAP * (len(widths) - 1) > fits:
+    widths = _widths(head, table)
+    if fits is not None and _width(widths) > fits:
         return _narrow(head, table)
     return [_row(head, widths)[0], *(line for row in table for line in _row(row, widths))]
 
 
-def show(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+def fits(head: Sequence[str], rows: Rows, columns: int | None) -> bool:
+    """Whether the table has room in so many columns (None: any)."""
+    return columns is None or _width(_widths(*_cleaned(head, rows))) <= columns
+
+
+def show_blocks(head: Sequence[str], blocks: Sequence[tuple[str, Rows]]) -> None:
+    """Print a table whose rows stand in blocks with a title each; the first column is not the title's."""
+    everything = [row for _, rows in blocks for row in rows]
+    room = width(sys.stdout)
+    if not everything or not fits(head, everything, room):
+        for title, rows in blocks:
+            print(painted(title, BOLD))
+            show(head, rows)
+        return
+    kept, table = _cleaned(head, everything)
+    widths = _widths(kept, table)
+    print(painted(_row(kept, widths)[0], BOLD))
+    place = 0
+    for title, rows in blocks:
+        print(painted(title, BOLD))
+        for row in table[place : place + len(rows)]:
+            print("\n".join(_row(row, widths)))
+        place += len(rows)
+
+
+def show(head: Sequence[str], rows: Rows) -> None:
     """Print it, with the head in bold on a terminal."""
     found = lines(head, rows, fits=width(sys.stdout))
     for place, line in enumerate(found):
@@ -36,6 +60,22 @@ def show(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 def printable_cell(text: str) -> str:
     """A cell whose own line ends stay."""
     return "\n".join(printable(line) for line in text.split("\n"))
+
+
+def _cleaned(head: Sequence[str], rows: Rows) -> tuple[list[str], list[list[str]]]:
+    """Without control characters, and without columns that are empty in all rows."""
+    table = [[printable_cell(cell) for cell in row] for row in rows]
+    kept = [place for place in range(len(head)) if any(row[place] for row in table)]
+    return [head[place] for place in kept], [[row[place] for place in kept] for row in table]
+
+
+def _widths(head: Sequence[str], table: Rows) -> list[int]:
+    return [max(len(line) for cell in (title, *(row[place] for row in table)) for line in cell.split("\n"))
+            for place, title in enumerate(head)]  # fmt: skip
+
+
+def _width(widths: Sequence[int]) -> int:
+    return sum(widths) + _GAP * (len(widths) - 1)
 
 
 def _row(cells: Sequence[str], widths: Sequence[int]) -> list[str]:
@@ -49,7 +89,7 @@ def _row(cells: Sequence[str], widths: Sequence[int]) -> list[str]:
     return found
 
 
-def _narrow(head: Sequence[str], table: Sequence[Sequence[str]]) -> list[str]:
+def _narrow(head: Sequence[str], table: Rows) -> list[str]:
     """A block of `title  cell` lines a row; an empty first cell belongs to the block above."""
     wide = max(len(title) for title in head)
     found: list[str] = []
