@@ -179,6 +179,14 @@ def test_qemu_is_never_root(shop: BootedLab) -> None:
         assert IS_ROOT or int(uids[1]) == os.geteuid()
 
 
+def test_each_qemu_holds_its_own_taps_and_nobody_else_s(shop: BootedLab) -> None:
+    for guest in shop.lab.status().guests:
+        infos = [path.read_text() for path in Path(f"/proc/{guest.pid}/fdinfo").iterdir()]
+        held = [found[1] for text in infos if (found := re.search(r"^iff:\s+(\S+)", text, re.MULTILINE))]
+        assert len(held) == sum(nic.network != "user" for nic in guest.nics), (guest.name, held)
+        assert all(name.startswith(guest.name[:3]) for name in held), (guest.name, held)
+
+
 def test_the_realm_is_where_it_should_be(shop: BootedLab) -> None:
     outside = os.popen("ip -o link").read()
     assert shop.lab.realm is (Realm.HOST if IS_ROOT else Realm.ROOTLESS)
@@ -223,4 +231,4 @@ def test_a_guest_can_be_taken_down_and_keeps_its_address(shop: BootedLab) -> Non
     lab.up(["web"])
     lab.wait(["web"], time_limit_s=120)
     assert shop.address("web") == before
-    assert pings(shop, "db", before)
+    shop.shell("db").wait_for(f"ping -c 1 -W 1 {before}", timeout_s=10)  # the lease is seen before the guest sets it

@@ -73,7 +73,9 @@ def _child(pid: int, channel: socket.socket, opener: Callable[[], list[int]]) ->
 def _received(channel: socket.socket, pid: int) -> list[int]:
     fds: list[int] = []
     while True:
-        message, more, _, _ = socket.recv_fds(channel, 1024, _FDS_AT_ONCE + 3, socket.MSG_CMSG_CLOEXEC)
+        message, more, _, _ = socket.recv_fds(channel, 1024, _FDS_AT_ONCE + 3)
+        for fd in more:  # recv_fds takes flags and ignores them: MSG_CMSG_CLOEXEC would not come through
+            os.set_inheritable(fd, False)
         fds += more
         if message == b"done":
             return fds
