@@ -200,6 +200,7 @@ def test_a_bridge_deleted_behind_qlan_s_back_is_drift_and_up_repairs_it(shop: Bo
     Lab.load(shop.lab.topology.source).up()  # type: ignore[union-attr, arg-type]
     assert shop.lab.status().drift == ()
     shop.shell("web").wait_for("ping -c 1 -W 1 10.77.0.200")
+    assert "10.77.0." in shop.sh("web", "udhcpc -f -n -q -t 5 -T 1 -i eth0 -s /bin/true 2>&1"), "DHCP is deaf"
 
 
 def bridge_name(shop: BootedLab, network: str) -> str:

@@ -87,9 +87,9 @@ def _servers(layout: Layout, namespaces: Mapping[str, Namespace], found: Resourc
         server = _decoded(files.read_json(folder / "resource.json"))
         if not isinstance(server, Dnsmasq) or find_server(layout, server, rootless=rootless) is None:
             continue
-        address = f"address/{server.interface}/{server.address}"
-        if server.namespace in namespaces or (server.namespace == HOST and isinstance(found.get(address), Address)):
-            servers[server.key] = server
+        address = found.get(f"address/{server.interface}/{server.address}")
+        bound = isinstance(address, Address) and address.namespace == server.namespace
+        servers[server.key] = replace(server, bound=bound)
     return servers
 
 

@@ -168,6 +168,7 @@ class Dnsmasq:
 
     address: its own, with the prefix.  first/last: the DHCP range, None: no DHCP.  hosts: names for DNS.
     router: the gateway told to guests, None: none (RFC 2132 option 3 is then sent empty, so that no guest guesses one).
+    bound: to a link that is there; the sockets of one whose link was removed are deaf, even if the link comes again.
     """
 
     network: str
@@ -184,9 +185,10 @@ class Dnsmasq:
     dns: bool = True
     router: IPv4Address | None = None
     mtu_bytes: int | None = None
+    bound: bool = True
     FIXED: ClassVar[frozenset[str]] = frozenset(
         {"network", "interface", "link_key", "address", "namespace", "first", "last", "lease_time_s", "lab", "dns",
-         "router", "mtu_bytes"}
+         "router", "mtu_bytes", "bound"}
     )  # fmt: skip
 
     @property
