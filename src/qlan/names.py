@@ -5,11 +5,10 @@ A name that passes `is_name` needs no quoting in a shell, an `ip -batch` line, a
 
 from __future__ import annotations
 
-import difflib
-import hashlib
 import re
 from collections.abc import Iterable
 
+MARK = "qlan"  # the first word of the alias of a link of ours
 INTERFACE_NAME_MAX = 15  # IFNAMSIZ - 1, linux/if.h
 NAME_MAX = 32  # labs, networks, guests: so that paths of sockets stay under sockaddr_un's 108 bytes
 
@@ -27,6 +26,8 @@ def interface_name(stem: str, salt: str) -> str:
 
     stem: what a reader should recognise (a name, perhaps with a number).  salt: what makes it unique (lab and key).
     """
+    import hashlib
+
     tail = "-" + hashlib.blake2s(salt.encode(), digest_size=3).hexdigest()[:5]
     return stem[: INTERFACE_NAME_MAX - len(tail)].rstrip("-.") + tail
 
@@ -38,6 +39,8 @@ def fits_interface(name: str) -> bool:
 
 def derived_mac(*salt: str) -> str:
     """The same words give the same MAC: unicast, locally administered (0x52), 40 bits of hash."""
+    import hashlib
+
     digest = hashlib.blake2s("\0".join(salt).encode(), digest_size=5).digest()
     return ":".join(f"{byte:02x}" for byte in (0x52, *digest))
 
@@ -56,10 +59,14 @@ def parse_mac(text: str) -> str:
 
 def link_group(lab: str) -> int:
     """The link group (`ip link ... group N`) of a lab's interfaces: 0x716c ("ql") and 16 bits of the lab's name."""
+    import hashlib
+
     return 0x716C_0000 | int.from_bytes(hashlib.blake2s(lab.encode(), digest_size=2).digest())
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
     """The known word that was probably meant, or ""."""
+    import difflib
+
     found = difflib.get_close_matches(word.lower(), list(known), n=1, cutoff=0.6)
     return found[0] if found else ""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +55,8 @@ def remove(path: Path) -> None:
     """Remove a folder or a file of ours; gone already is fine."""
     try:
         if path.is_dir() and not path.is_symlink():
+            import shutil
+
             shutil.rmtree(path)
         else:
             path.unlink(missing_ok=True)

@@ -9,7 +9,7 @@ from ipaddress import IPv4Interface
 from typing import Any
 
 from qlan.host.run import run
-from qlan.render.ip import MARK
+from qlan.names import MARK
 from qlan.resources.model import Address, Bridge, Resource, Tap, Veth
 
 Row = dict[str, Any]  # one link of `ip -j -d address show`

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
-import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from qlan.errors import Denied, HostError
 from qlan.host import process
 from qlan.render.layout import Layout
 from qlan.resources.model import HOST
+
+if TYPE_CHECKING:
+    import socket
 
 _CLONE_NEWNET, _CLONE_NEWUSER = 0x40000000, 0x10000000  # linux/sched.h
 
@@ -39,6 +41,8 @@ def open_inside(pid: int | None, opener: Callable[[], list[int]]) -> list[int]:
     """
     if pid is None:
         return opener()
+    import socket
+
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     child = os.fork()
     if child == 0:
@@ -55,6 +59,8 @@ _FDS_AT_ONCE = 250  # SCM_MAX_FD is 253, net/scm.h
 
 
 def _child(pid: int, channel: socket.socket, opener: Callable[[], list[int]]) -> None:
+    import socket
+
     status = 1
     try:
         _enter(pid)
@@ -71,6 +77,8 @@ def _child(pid: int, channel: socket.socket, opener: Callable[[], list[int]]) ->
 
 
 def _received(channel: socket.socket, pid: int) -> list[int]:
+    import socket
+
     fds: list[int] = []
     while True:
         message, more, _, _ = socket.recv_fds(channel, 1024, _FDS_AT_ONCE + 3)
@@ -90,6 +98,8 @@ def _received(channel: socket.socket, pid: int) -> list[int]:
 
 def _enter(pid: int) -> None:
     """Into the user namespace first (that gives the right to enter the other), where it is not ours already."""
+    import ctypes
+
     libc = ctypes.CDLL(None, use_errno=True)
     for name, flag in (("user", _CLONE_NEWUSER), ("net", _CLONE_NEWNET)):
         path = Path(f"/proc/{pid}/ns/{name}")

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import os
 import shlex
-import shutil
 import subprocess
 from collections.abc import Sequence
 
 from qlan.errors import CommandFailed, MissingTool, NotInTime
-from qlan.host import packages
 
 TIME_LIMIT_S = 30.0
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -25,13 +23,20 @@ def environment() -> dict[str, str]:
 
 def find_tool(name: str) -> str | None:
     """The program's path, or None.  Administrators' folders are looked into for ordinary users too."""
-    return shutil.which(name, path=environment()["PATH"])
+    # shutil.which does this, but takes all compression modules along: a fifth of the time of `qlan status`
+    folders = environment()["PATH"].split(":")
+    for path in [name] if "/" in name else [f"{folder}/{name}" for folder in folders if folder]:
+        if os.access(path, os.X_OK) and not os.path.isdir(path):  # noqa: PTH112
+            return path
+    return None
 
 
 def tool(name: str) -> str:
     """The program's path; MissingTool names the package to install."""
     found = find_tool(name)
     if found is None:
+        from qlan.host import packages
+
         raise MissingTool(f"{name} is not installed", hint=packages.install_hint(name))
     return found
 

@@ -11,7 +11,7 @@ from qlan.render.command import Command, Ip, OpenTap
 from qlan.render.scene import Scene
 from qlan.resources.model import Address, Bridge, Tap, Veth
 
-MARK = "qlan"
+MARK = names.MARK
 
 
 def alias(lab: str, key: str) -> str:

@@ -9,10 +9,11 @@ there.  It ignores SIGCHLD, so that the kernel reaps what is handed to it.
 from __future__ import annotations
 
 from qlan.render.command import Command, Hold, Ip, Remove, Stop
+from qlan.render.enter import REALM, counted_in, enter
 from qlan.render.scene import Scene
-from qlan.resources.model import HOST, Namespace
+from qlan.resources.model import Namespace
 
-REALM = "namespace/realm"  # the key of a rootless lab's own namespace
+__all__ = ["REALM", "change", "counted_in", "create", "delete", "enter"]
 
 _HOLD = (
     'read -r stat </proc/self/stat; echo "$stat" >"$0" && echo >&3 && exec 3>&- && '
@@ -45,20 +46,6 @@ def delete(namespace: Namespace, scene: Scene) -> list[Command]:
     """End the holder: the kernel removes what was in the namespace."""
     record = scene.layout.namespace(namespace.name)
     return [Stop(record, namespace.key, at_once=True), Remove(record)]
-
-
-def enter(key: str, *, rootless: bool) -> tuple[str, ...]:
-    """The words that run what follows them in a namespace; none for the machine's own."""
-    if key == HOST:
-        return ()
-    if rootless:
-        return ("nsenter", f"--target=@{key}@", "--user", "--net", "--pid", "--preserve-credentials")
-    return ("nsenter", f"--target=@{key}@", "--net", "--pid")
-
-
-def counted_in(key: str, *, rootless: bool) -> str:
-    """The namespace whose holder is process 1 for what runs in a namespace (HOST: the machine's own processes)."""
-    return REALM if rootless and key != HOST else key
 
 
 def _loopback(namespace: Namespace) -> Ip:
