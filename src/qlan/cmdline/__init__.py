@@ -21,6 +21,7 @@ from collections.abc import Iterator, Sequence
 
 from qlan.cmdline.backends import check_backend
 from qlan.cmdline.check import check_clause
+from qlan.cmdline.convert import Converted, Note, to_netdev, to_nic
 from qlan.cmdline.forwards import (
     BadRule,
     GuestForward,
@@ -44,11 +45,13 @@ __all__ = [
     "Clause",
     "CommandLine",
     "CommandLineError",
+    "Converted",
     "Fault",
     "Form",
     "GuestForward",
     "HostForward",
     "Kind",
+    "Note",
     "Other",
     "Plug",
     "Reading",
@@ -74,6 +77,8 @@ __all__ = [
     "render_text",
     "rules",
     "split_settings",
+    "to_netdev",
+    "to_nic",
     "wire",
 ]
 

@@ -1,0 +1,329 @@
+"""The same network in the other form: `-nic` (one option a NIC) or `-netdev` with `-device` (two, and nothing unsaid).
+
+Both directions also read the old `-net` and the options that QEMU 3.1 took away (`-redir`, `-tftp`, `-bootp`, `-smb`).
+What the other form cannot say stays as it was, with a note.  NICs keep the addresses that QEMU would have given them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from qlan.cmdline.check import HELP, NESTED, backend_name
+from qlan.cmdline.model import Clause, CommandLine, Form, Kind, Other
+from qlan.cmdline.schema import Rules
+from qlan.cmdline.shell import Word
+from qlan.cmdline.tokens import Setting, Spelling
+from qlan.cmdline.wiring import MAX_NICS, Card, Plug, Wiring, wire
+
+Part = Clause | Other
+
+_OWN_TO_DEVICE = frozenset({"driver", "netdev", "mac", "id"})
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Something that stayed as it was, or changed beside the form.  offset: of its option in the text."""
+
+    offset: int
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class Converted:
+    """line: the new command line.  notes: what could not be said; empty where all was."""
+
+    line: CommandLine
+    notes: tuple[Note, ...]
+
+
+@dataclass(slots=True)
+class _Edit:
+    """What becomes of the parts: those not named stay."""
+
+    line: CommandLine
+    rules: Rules
+    wiring: Wiring
+    instead: dict[int, list[Part]]
+    notes: list[Note]
+    names: set[str]
+
+    def put(self, clause: Clause, *parts: Part) -> None:
+        self.instead[id(clause)] = list(parts)
+
+    def note(self, clause: Clause, what: str) -> None:
+        self.notes.append(Note(clause.flag.start, what))
+
+    def fresh(self, stem: str) -> str:
+        """An id that nothing has yet."""
+        number = 0
+        while f"{stem}{number}" in self.names:
+            number += 1
+        self.names.add(f"{stem}{number}")
+        return f"{stem}{number}"
+
+    def result(self) -> Converted:
+        parts: list[Part] = []
+        for part in self.line.parts:
+            parts += self.instead.get(id(part), [part])
+        line = _with_same_macs(self.wiring, replace(self.line, parts=tuple(parts)), self.rules)
+        said = {note.what: note for note in reversed(self.notes)}
+        return Converted(line, tuple(sorted(said.values(), key=lambda note: note.offset)))
+
+
+def to_netdev(line: CommandLine, rules: Rules) -> Converted:
+    """`-nic` and `-net` become `-netdev` and `-device`.  The line must have no faults other than removed options."""
+    edit = _edit(line, rules)
+    _old_options(edit)
+    for card in edit.wiring.cards:
+        if card.clause and card.clause.kind is Kind.NIC:
+            _nic_to_pair(edit, card, card.clause)
+    _hub_to_netdevs(edit)
+    return edit.result()
+
+
+def to_nic(line: CommandLine, rules: Rules) -> Converted:
+    """`-netdev` + `-device` and `-net` become `-nic` where it can say as much."""
+    edit = _edit(line, rules)
+    _old_options(edit)
+    count = len(line.of_kind(Kind.NIC))
+    for plug in edit.wiring.plugs:
+        if plug.clause and plug.clause.kind is Kind.NETDEV and _pair_to_nic(edit, plug, plug.clause, count):
+            count += 1
+    _hub_to_nic(edit)
+    return edit.result()
+
+
+def _edit(line: CommandLine, rules: Rules) -> _Edit:
+    names = {part.value("id") or "" for part in line.parts if isinstance(part, Clause)}
+    return _Edit(line, rules, wire(line, rules), {}, [], names)
+
+
+def make_clause(kind: Kind, settings: tuple[Setting, ...], like: Clause | None = None) -> Clause:
+    """A clause of ours.  like: the one whose place and variables it takes."""
+    argument = Word("", expands=like.argument.expands if like else False, start=like.argument.start if like else 0)
+    flag = Word(f"-{kind}", start=like.flag.start if like else 0)
+    return Clause(kind, flag, argument, settings, Form.OPTS, changed=True)
+
+
+def plain_settings(clause: Clause, without: frozenset[str]) -> tuple[Setting, ...]:
+    """The settings in key=value form, from whatever form they had."""
+    kept = (setting for setting in clause.settings if setting.key not in without)
+    return tuple(
+        replace(setting, spelling=Spelling.EQUALS, exact=None)
+        if setting.spelling in (Spelling.IMPLIED, Spelling.MEMBER) or clause.form is Form.JSON
+        else setting
+        for setting in kept
+    )
+
+
+def _backend(clause: Clause, name: str, own_id: str, without: frozenset[str]) -> tuple[Setting, ...]:
+    kind = Setting("type", name, Spelling.IMPLIED)
+    identity = (Setting("id", own_id),) if own_id else ()
+    return (kind, *identity, *plain_settings(clause, without | {"type", "id"}))
+
+
+def _nic_to_pair(edit: _Edit, card: Card, clause: Clause) -> None:
+    name = backend_name(clause) or "user"
+    own_id = clause.value("id") or edit.fresh("net")
+    netdev = make_clause(Kind.NETDEV, _backend(clause, name, own_id, frozenset({"model", "mac"})), clause)
+    edit.put(clause, netdev, _device(edit, card, own_id, clause))
+
+
+def _device(edit: _Edit, card: Card, netdev: str, clause: Clause) -> Clause:
+    settings = [Setting("driver", card.model or "virtio-net-pci", Spelling.IMPLIED)]
+    if not card.model:
+        edit.note(clause, "the machine's own NIC model is not known here: virtio-net-pci stands in")
+    if netdev:
+        settings.append(Setting("netdev", netdev))
+    if card.own_mac:
+        settings.append(Setting("mac", card.mac))
+    for key in ("addr", "vectors"):
+        value = clause.value(key) if clause.kind is Kind.NET else None
+        if value is not None:
+            settings.append(Setting(key, value))
+    return make_clause(Kind.DEVICE, tuple(settings), clause)
+
+
+def _hub(edit: _Edit) -> tuple[list[Plug], list[Card]]:
+    plugs = [plug for plug in edit.wiring.plugs if plug.clause and plug.clause.kind is Kind.NET]
+    cards = [card for card in edit.wiring.cards if card.clause and card.clause.kind is Kind.NET]
+    return plugs, cards
+
+
+def _hub_to_netdevs(edit: _Edit) -> None:
+    """One backend and one NIC need no hub; more of them get hub ports."""
+    plugs, cards = _hub(edit)
+    on_hub = [card for card in cards if card.hub is not None]
+    direct = len(plugs) == 1 and len(on_hub) == 1
+    for plug in plugs:
+        clause = _clause_of(plug)
+        own_id = clause.value("id") or edit.fresh("net")
+        parts = [make_clause(Kind.NETDEV, _backend(clause, plug.type, own_id, frozenset()), clause)]
+        if not direct and on_hub:
+            parts.append(_hubport(edit, clause, own_id)[1])
+            edit.note(clause, "-net is one hub for all of its NICs and networks: said by hub ports")
+        edit.put(clause, *parts)
+        if direct:
+            card = on_hub[0]
+            edit.put(_clause_of(card), _device(edit, card, own_id, _clause_of(card)))
+    for card in cards:
+        clause = _clause_of(card)
+        if card.hub is None:
+            edit.put(clause, _device(edit, card, card.netdev, clause))
+        elif not direct:
+            port, netdev = _hubport(edit, clause, "")
+            edit.put(clause, netdev, _device(edit, card, port, clause))
+    _nothing(edit)
+
+
+def _clause_of(thing: Plug | Card) -> Clause:
+    assert thing.clause is not None
+    return thing.clause
+
+
+def _hubport(edit: _Edit, clause: Clause, netdev: str) -> tuple[str, Clause]:
+    own_id = edit.fresh("hub")
+    settings = [Setting("type", "hubport", Spelling.IMPLIED), Setting("id", own_id), Setting("hubid", "0")]
+    if netdev:
+        settings.append(Setting("netdev", netdev))
+    return own_id, make_clause(Kind.NETDEV, tuple(settings), clause)
+
+
+def _nothing(edit: _Edit) -> None:
+    for clause in edit.line.of_kind(Kind.NET):
+        if backend_name(clause) == "none":
+            edit.put(clause, make_clause(Kind.NIC, (Setting("type", "none", Spelling.IMPLIED),), clause))
+
+
+def _pair_to_nic(edit: _Edit, plug: Plug, clause: Clause, count: int) -> bool:
+    """Whether the netdev and its device became one -nic."""
+    if plug.type in HELP:
+        return False
+    cards = [card for card in edit.wiring.cards if card.netdev == plug.id and card.clause]
+    reason = _hindrance(edit, plug, cards, count)
+    if reason:
+        edit.note(clause, f"-netdev {plug.id}: {reason}")
+        return False
+    card = cards[0]
+    own_id = plug.id if _is_named_elsewhere(edit, plug.id, card) else ""
+    settings = list(_backend(clause, plug.type, own_id, frozenset()))
+    settings.insert(1, Setting("model", _nic_model(card.model)))
+    if card.own_mac:
+        settings.insert(2, Setting("mac", card.mac))
+    edit.put(clause, make_clause(Kind.NIC, tuple(settings), clause))
+    edit.put(_clause_of(card))
+    return True
+
+
+def _nic_model(model: str) -> str:
+    return "virtio" if model == "virtio-net-pci" else model
+
+
+def _hindrance(edit: _Edit, plug: Plug, cards: list[Card], count: int) -> str:
+    """Why -nic cannot say it, or ""."""
+    if plug.type in NESTED:
+        return f"-nic has no {plug.type}"
+    if not cards:
+        return "no NIC is plugged into it"
+    card = cards[0]
+    clause = _clause_of(card)
+    if clause.kind is not Kind.DEVICE:
+        return f"its NIC is a -{clause.kind}"
+    if int(card.mac[:2] or "0", 16) & 1:
+        return "-nic takes no multicast MAC address"
+    more = sorted({setting.key for setting in clause.settings} - _OWN_TO_DEVICE)
+    if more:
+        return f"-nic cannot say {', '.join(more)}"
+    if card.model not in edit.rules.models | {"virtio-net-pci"}:
+        return f"-nic has no model {card.model}"
+    if count >= MAX_NICS:
+        return f"-nic makes {MAX_NICS} NICs at most"
+    if clause.value("id"):
+        edit.note(clause, f"the device's id {clause.value('id')} is gone: -nic cannot name its device")
+    return ""
+
+
+def _is_named_elsewhere(edit: _Edit, name: str, card: Card) -> bool:
+    """Whether a filter or a hub port asks for the netdev by its id."""
+    return any(
+        clause.value("netdev") == name and clause is not card.clause
+        for clause in edit.line.of_kind(Kind.OBJECT, Kind.NETDEV, Kind.NIC)
+    )
+
+
+def _hub_to_nic(edit: _Edit) -> None:
+    plugs, cards = _hub(edit)
+    on_hub = [card for card in cards if card.hub is not None]
+    _nothing(edit)
+    if not plugs and not on_hub:
+        return
+    first = _clause_of((plugs or on_hub)[0])
+    if len(plugs) != 1 or len(on_hub) != 1:
+        edit.note(first, "-net with other than one NIC and one network is a hub, which -nic cannot say")
+        return
+    nic, card = _clause_of(on_hub[0]), on_hub[0]
+    more = sorted({setting.key for setting in nic.settings} - {"type", "model", "macaddr", "id"})
+    if more:
+        edit.note(nic, f"-nic cannot say {', '.join(more)}")
+        return
+    settings = list(_backend(_clause_of(plugs[0]), plugs[0].type, "", frozenset()))
+    if nic.value("model"):
+        settings.insert(1, Setting("model", _nic_model(card.model)))
+    if card.own_mac:
+        settings.insert(1, Setting("mac", card.mac))
+    edit.put(_clause_of(plugs[0]), make_clause(Kind.NIC, tuple(settings), _clause_of(plugs[0])))
+    edit.put(nic)
+
+
+def _old_options(edit: _Edit) -> None:
+    """-redir, -tftp, -bootp and -smb belong to the first user network; without one they make one."""
+    old = edit.line.of_kind(Kind.REDIR, Kind.TFTP, Kind.BOOTP, Kind.SMB)
+    if not old:
+        return
+    settings = tuple(setting for clause in old for setting in _modern(edit, clause))
+    for clause in old:
+        edit.put(clause)
+    target = next((plug.clause for plug in edit.wiring.plugs if plug.type == "user" and plug.clause), None)
+    if target is None:
+        new = make_clause(Kind.NIC, (Setting("type", "user", Spelling.IMPLIED), *settings), old[0])
+        parts = tuple(new if part is old[0] else part for part in edit.line.parts)
+    else:
+        new = replace(target, settings=target.settings + settings, changed=True)
+        parts = tuple(new if part is target else part for part in edit.line.parts)
+    edit.line = replace(edit.line, parts=parts)
+    edit.wiring = wire(edit.line, edit.rules)
+
+
+def _modern(edit: _Edit, clause: Clause) -> Iterator[Setting]:
+    text = clause.settings[0].value
+    key = {Kind.TFTP: "tftp", Kind.BOOTP: "bootfile", Kind.SMB: "smb"}.get(clause.kind)
+    if key:
+        yield Setting(key, text)
+        return
+    pieces = text.split(":")
+    if len(pieces) == 4:
+        protocol, host, guest, port = pieces
+        yield Setting("hostfwd", f"{protocol or 'tcp'}::{host}-{guest}:{port}")
+    else:
+        edit.note(clause, f"-redir {text} is not [tcp|udp]:hostport:[guestaddr]:guestport")
+
+
+def _with_same_macs(before: Wiring, line: CommandLine, rules: Rules) -> CommandLine:
+    """QEMU numbers MACs by kind of option: where the form changes that, the old address is written down."""
+    after = wire(line, rules)
+    if len(before.cards) != len(after.cards):
+        return line
+    pinned: dict[int, Clause] = {}
+    for old, new in zip(before.cards, after.cards, strict=True):
+        clause = new.clause
+        if clause is None or old.mac == new.mac or old.own_mac or has_default(before):
+            continue
+        key = "macaddr" if clause.kind is Kind.NET else "mac"
+        pinned[id(clause)] = replace(clause, settings=(*clause.settings, Setting(key, old.mac)), changed=True)
+    return replace(line, parts=tuple(pinned.get(id(part), part) for part in line.parts))
+
+
+def has_default(wiring: Wiring) -> bool:
+    """Whether the NIC is the one that QEMU makes where nothing is said."""
+    return any(card.clause is None for card in wiring.cards)
