@@ -15,14 +15,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from qlan.errors import ConflictError, HostError
 from qlan.host import files
+from qlan.realm import Realm
 from qlan.render.layout import Layout
 from qlan.resources import codec
 from qlan.resources.model import Resource, Resources
-from qlan.topology.model import Picks, Realm
+
+if TYPE_CHECKING:
+    from qlan.topology.model import Picks
 
 _POLL_S = 0.05  # flock(2) has no time limit of its own
 
@@ -204,6 +207,8 @@ def _resources(rows: list[dict[str, Any]]) -> Resources:
 
 
 def _picks(data: Any) -> Picks:
+    from qlan.topology.model import Picks
+
     if not isinstance(data, dict):
         return Picks({}, {}, {})
     return Picks(

@@ -9,34 +9,35 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from qlan import journal, status
-from qlan.apply import Progress, apply
 from qlan.errors import ConflictError, TopologyError, UsageError
-from qlan.facts import Facts, UsedSubnet
 from qlan.host import files, leases, present, user
-from qlan.host.execute import STOP_GRACE_S
-from qlan.host.namespace import holder
+from qlan.host.process import STOP_GRACE_S
 from qlan.journal import Record
-from qlan.live import RealHost, is_rootless
 from qlan.names import is_name, nearest
 from qlan.planning import scope
 from qlan.planning.plan import Plan, plan
+from qlan.realm import Realm
+from qlan.render.enter import REALM, enter
 from qlan.render.layout import Layout
-from qlan.render.namespace import enter
 from qlan.resources.model import Bridge, Machine, PortForward, Resource, Resources
 from qlan.status import LabStatus
-from qlan.topology.model import Picks, Realm, Topology
+
+if TYPE_CHECKING:  # what a change needs and `qlan status` does not is imported where it is used
+    from qlan.apply import Progress
+    from qlan.facts import Facts, UsedSubnet
+    from qlan.live import RealHost
+    from qlan.topology.model import Picks, Topology
 
 LOCK_WAIT_S = 60.0
-_REALM = "namespace/realm"
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +156,9 @@ class Lab:
 
         UsageError if it has no network (its guests use user-mode networking), HostError if the namespace is gone.
         """
+        from qlan.host.namespace import holder
+        from qlan.live import is_rootless
+
         record = self.record
         known = record.wanted if record else {}
         if self.realm is Realm.HOST:
@@ -163,8 +167,8 @@ class Lab:
             raise UsageError(f"lab `{self.name}` has no network of its own to go into",
                              hint="its guests use user-mode networking: reach them by their forwards (`qlan status`)"
                              if record else "`qlan up` first")  # fmt: skip
-        pid = str(holder(self.layout, _REALM))
-        return [word.replace(f"@{_REALM}@", pid) for word in enter(_REALM, rootless=True) if word != "--pid"]
+        pid = str(holder(self.layout, REALM))
+        return [word.replace(f"@{REALM}@", pid) for word in enter(REALM, rootless=True) if word != "--pid"]
 
     def plan(self, guests: Sequence[str] = ()) -> Plan:
         """What `up` would do; nothing is changed (but picks are remembered)."""
@@ -221,19 +225,18 @@ class Lab:
         """(wanted last, present now), both by key."""
         record = self.record
         known = record.wanted if record else {}
-        with self._host({}) as host:
-            return known, host.read()
+        return known, present.read(self.layout, known, journal.read_intents(self.layout))
 
     def status(self) -> LabStatus:
         """Guests, NICs, addresses, forwards, and what differs from what was wanted last."""
-        wanted, there = self.read()
         record = self.record
-        source = record.source if record else None
+        wanted = record.wanted if record else {}
+        there = present.read(self.layout, wanted, journal.read_intents(self.layout))
         pids = {name: pid for name in guest_names({**there, **wanted})
                 if (pid := present.find_machine(self.layout, name)) is not None}  # fmt: skip
-        edited = bool(source and record and record.digest and _digest(source) != record.digest)
-        return LabStatus(self.name, self.realm.value, source, status.guests(self.layout, wanted, there, pids),
-                         status.drift(wanted, there), edited)  # fmt: skip
+        realm = record.realm if record else self.realm
+        return LabStatus(self.name, realm.value, record.source if record else None, status.guests(self.layout, wanted, there, pids),
+                         status.drift(wanted, there), self._is_edited(record))  # fmt: skip
 
     # --- changes
 
@@ -293,6 +296,15 @@ class Lab:
 
     # --- parts
 
+    def _is_edited(self, record: Record | None) -> bool:
+        """Whether the file has another text than at the last `up`; it is read only if it was touched since."""
+        if record is None or record.source is None or not record.digest:
+            return False
+        with suppress(OSError):
+            if record.source.stat().st_ctime < self.layout.record.stat().st_mtime:
+                return False
+        return _digest(record.source) != record.digest
+
     def _topology(self) -> Topology:
         if self.topology is None:
             record = self.record
@@ -311,6 +323,8 @@ class Lab:
     def _apply(self, host: RealHost, wanted: Resources, before: Record | None, again: frozenset[str],
                progress: Progress | None) -> Plan:  # fmt: skip
         """Remember what is wanted, do it, and if that fails remember again what was."""
+        from qlan.apply import apply
+
         topology = self.topology
         source = topology.source if topology else before.source if before else None
         digest = self.digest or (before.digest if before else "")
@@ -332,6 +346,8 @@ class Lab:
             host.forget()
 
     def _host(self, wanted: Resources, *, grace_s: float = STOP_GRACE_S) -> RealHost:
+        from qlan.live import RealHost, is_rootless
+
         record = self.record
         known: dict[str, Resource] = {**(record.wanted if record else {}), **wanted}
         rootless = self.realm is Realm.ROOTLESS or is_rootless(known)
@@ -361,6 +377,8 @@ class Lab:
                                 hint="`qlan down` first, then up in the other")  # fmt: skip
 
     def _picked_subnets(self) -> list[UsedSubnet]:
+        from qlan.facts import UsedSubnet
+
         others: dict[str, Picks] = dict(journal.other_picks(self.layout))
         return [UsedSubnet(subnet, f"lab {lab}") for lab, picks in others.items() for subnet in picks.subnets.values()]
 
@@ -383,6 +401,8 @@ def _check_guest_names(guests: Sequence[str], known: Sequence[str]) -> None:
 
 
 def _digest(path: Path) -> str:
+    import hashlib
+
     try:
         return hashlib.blake2s(path.read_bytes()).hexdigest()
     except OSError:

@@ -7,7 +7,8 @@ from types import TracebackType
 
 from qlan import journal
 from qlan.host import files, present
-from qlan.host.execute import STOP_GRACE_S, Executor
+from qlan.host.execute import Executor
+from qlan.host.process import STOP_GRACE_S
 from qlan.planning.plan import Action, Step
 from qlan.render import table
 from qlan.render.command import Command

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable
 
 MARK = "qlan"  # the first word of the alias of a link of ours
+MODEL_ALIASES = {"virtio": "virtio-net-pci", "ne2k": "ne2k_pci", "usb": "usb-net"}  # as people say them -> as QEMU does
 INTERFACE_NAME_MAX = 15  # IFNAMSIZ - 1, linux/if.h
 NAME_MAX = 32  # labs, networks, guests: so that paths of sockets stay under sockaddr_un's 108 bytes
 

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from qlan.host import leases
 from qlan.host.leases import Lease
-from qlan.planning import text
 from qlan.planning.plan import plan
 from qlan.render.layout import Layout
 from qlan.resources.model import Dnsmasq, Machine, Nic, PortForward, Resource, Tap, TapBackend, UserBackend
@@ -77,7 +76,12 @@ def guests(layout: Layout, wanted: Mapping[str, Resource], present: Mapping[str,
 
 def drift(wanted: Mapping[str, Resource], present: Mapping[str, Resource]) -> tuple[str, ...]:
     """What `up` would have to do."""
-    return tuple(text.lines(plan(wanted, present)))
+    changes = plan(wanted, present)
+    if not changes:
+        return ()
+    from qlan.planning import text
+
+    return tuple(text.lines(changes))
 
 
 def network_of(nic: Nic, known: Mapping[str, Resource]) -> str:

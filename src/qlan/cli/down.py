@@ -10,7 +10,7 @@ from qlan.cli.output import count, print_json
 from qlan.cli.parser import seconds
 from qlan.cli.progress import PUT_BACK, Progress
 from qlan.errors import UsageError
-from qlan.host.execute import STOP_GRACE_S
+from qlan.host.process import STOP_GRACE_S
 from qlan.lab import Lab
 from qlan.names import nearest
 from qlan.planning.plan import Action, Plan

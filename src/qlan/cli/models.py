@@ -11,7 +11,7 @@ from qlan.cli.output import print_json
 from qlan.cli.which import add_json
 from qlan.errors import MissingTool, UsageError
 from qlan.host import qemu, user
-from qlan.topology.model import MODEL_ALIASES
+from qlan.names import MODEL_ALIASES
 
 DESCRIPTION = """\
 List the NIC models that the installed QEMU has: what bus each sits on, what it is, and which guests have a driver for

@@ -9,7 +9,7 @@ from qlan.cli import arrivals, which
 from qlan.cli.output import print_json
 from qlan.cli.parser import seconds
 from qlan.cli.progress import Progress
-from qlan.host.execute import STOP_GRACE_S
+from qlan.host.process import STOP_GRACE_S
 from qlan.lab import Lab
 
 DESCRIPTION = """\

@@ -9,8 +9,8 @@ from qlan.cli import table, which
 from qlan.cli.output import print_json
 from qlan.cli.terminal import BOLD, YELLOW, painted, printable, width
 from qlan.lab import Lab
+from qlan.names import MODEL_ALIASES
 from qlan.status import GuestStatus, LabStatus, NicStatus
-from qlan.topology.model import MODEL_ALIASES
 
 DESCRIPTION = """\
 Show a lab's guests: their NICs, networks, models, MACs, addresses (with how they are known), forwards and links.

@@ -18,6 +18,7 @@ from typing import TypeVar
 from qlan.errors import CommandFailed, ConflictError, HostError
 from qlan.host import files, machine, process
 from qlan.host.namespace import explain_denied, find_holder, holder
+from qlan.host.process import STOP_GRACE_S
 from qlan.host.run import run, shown, tool
 from qlan.host.tap import open_taps
 from qlan.render.command import Boot, Command, Hold, Ip, OpenTap, Reload, Remove, Run, Stop, Write
@@ -25,7 +26,6 @@ from qlan.render.layout import Layout
 from qlan.render.namespace import enter
 
 _PID = re.compile(r"@([^@]+)@")
-STOP_GRACE_S = 10.0  # how long a guest may take to shut down when asked
 
 C = TypeVar("C", bound=Command)
 

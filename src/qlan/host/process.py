@@ -20,6 +20,7 @@ from typing import Any
 from qlan.errors import HostError, NotInTime
 from qlan.host.run import environment
 
+STOP_GRACE_S = 10.0  # how long a guest may take to shut down when asked
 _HIGH_FD = 512  # above every number that a program of ours gets a descriptor at
 _START_TIME_FIELD = 19  # of what follows the name in /proc/PID/stat, proc(5): field 22
 

@@ -7,8 +7,8 @@ import stat
 from pathlib import Path
 
 from qlan.errors import Denied, UsageError
+from qlan.realm import Realm
 from qlan.render.layout import SOCKET_PATH_MAX, Layout
-from qlan.topology.model import Realm
 
 
 def default_realm() -> Realm:

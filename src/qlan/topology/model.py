@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 from ipaddress import IPv4Address, IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Literal
 
+from qlan import names, realm
 from qlan.errors import Mark
 
 Protocol = Literal["tcp", "udp"]
@@ -22,14 +22,8 @@ Marks = Mapping[str, Mark]  # where the value of a key stands, for errors that p
 KINDS = ("private", "host-only")  # kinds of `networks:`; `user` and `none` are said at the NIC itself
 HOST_KINDS = ("host-only",)  # those that give the host an address on the network
 
-MODEL_ALIASES = {"virtio": "virtio-net-pci", "ne2k": "ne2k_pci", "usb": "usb-net"}  # as people say them -> as QEMU does
-
-
-class Realm(StrEnum):
-    """Where a lab's kernel objects live."""
-
-    ROOTLESS = "rootless"
-    HOST = "host"
+MODEL_ALIASES = names.MODEL_ALIASES
+Realm = realm.Realm
 
 
 @dataclass(frozen=True, slots=True)
