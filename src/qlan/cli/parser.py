@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import sys
 from collections.abc import Sequence
 from types import ModuleType
 from typing import NoReturn
 
+from qlan.cli.terminal import width
 from qlan.cli.verbs import MODULES
 from qlan.errors import UsageError
 from qlan.names import nearest
@@ -42,13 +44,18 @@ def make_parser(verb: str, module: ModuleType) -> Parser:
         prog=f"qlan {verb}",
         description=module.DESCRIPTION,
         epilog=f"examples:\n{module.EXAMPLES.rstrip()}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=_formatter,
         allow_abbrev=False,
     )
     module.define(parser)
     if rest:
         parser.usage = f"{parser.format_usage().removeprefix('usage: ').rstrip()} [-- {rest}]"
     return parser
+
+
+def _formatter(prog: str) -> argparse.HelpFormatter:
+    """With a width that is said: argparse makes a formatter for every option, and would ask shutil each time."""
+    return argparse.RawDescriptionHelpFormatter(prog, width=min(width(sys.stdout) or 100, 120) - 2)
 
 
 def parse(verb: str, module: ModuleType, words: Sequence[str]) -> argparse.Namespace:
