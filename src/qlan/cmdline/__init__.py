@@ -22,6 +22,7 @@ from collections.abc import Iterator, Sequence
 from qlan.cmdline.backends import check_backend
 from qlan.cmdline.check import check_clause
 from qlan.cmdline.convert import Converted, Note, to_netdev, to_nic
+from qlan.cmdline.explain import Explanation, explain
 from qlan.cmdline.forwards import (
     BadRule,
     GuestForward,
@@ -38,6 +39,7 @@ from qlan.cmdline.shell import BadShell, Command, Word, quote, split_shell, word
 from qlan.cmdline.tokens import Setting, Spelling, join_settings, split_settings
 from qlan.cmdline.usermode import UserMode, read_user_mode
 from qlan.cmdline.wiring import Card, Plug, Wiring, check_wiring, wire
+from qlan.cmdline.words import explanation_data, explanation_text
 
 __all__ = [
     "BadRule",
@@ -46,6 +48,7 @@ __all__ = [
     "CommandLine",
     "CommandLineError",
     "Converted",
+    "Explanation",
     "Fault",
     "Form",
     "GuestForward",
@@ -61,6 +64,9 @@ __all__ = [
     "UserMode",
     "Wiring",
     "Word",
+    "explain",
+    "explanation_data",
+    "explanation_text",
     "join_settings",
     "known_versions",
     "parse",

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from ipaddress import IPv4Address
 
 from qlan.cmdline.check import HELP, backend_name, fault_at, is_open
+from qlan.cmdline.forwards import parse_host_forward
 from qlan.cmdline.model import Clause, CommandLine, Fault, Kind, Other
 from qlan.cmdline.schema import Rules
 from qlan.cmdline.tokens import last_value, split_settings
@@ -97,6 +99,8 @@ def check_wiring(line: CommandLine, wiring: Wiring, rules: Rules) -> Iterator[Fa
     yield from _too_many(line)
     yield from _hubports(line, wiring)
     yield from _wrong_peers(wiring)
+    yield from _unmade_models(line, wiring, rules)
+    yield from _ports_twice(line, rules)
     yield from _character_devices(line)
     yield from _globals(line, wiring, rules)
 
@@ -248,6 +252,40 @@ def _wrong_peers(wiring: Wiring) -> Iterator[Fault]:
             setting = card.clause.setting("driver") or card.clause.setting("model")
             what = f"{plug.type} serves virtio NICs only, not {card.model}"
             yield fault_at(card.clause, setting, what, "virtio-net-pci", "virtio-net-pci")
+
+
+def _unmade_models(line: CommandLine, wiring: Wiring, rules: Rules) -> Iterator[Fault]:
+    """A PC's `-nic model=`: up to 8.x an unknown one stops QEMU, later it only warns and makes no NIC."""
+    machine = (line.option("machine", "M") or "pc").split(",")[0]
+    is_pc = machine.startswith(("pc", "q35")) and bool(default_model(line, rules))
+    if rules.version >= _STRICT_GLOBALS_SINCE or not is_pc:
+        return
+    known = rules.models | {"virtio", "ne2k_isa", "virtio-net-pci"}
+    for card in wiring.cards:
+        clause = card.clause
+        model = clause.value("model") if clause and clause.kind is not Kind.DEVICE else None
+        if clause and model is not None and model not in known and not is_open(clause, model):
+            yield fault_at(clause, clause.setting("model"), f"no NIC model {model}", "", nearest(model, known))
+
+
+def _ports_twice(line: CommandLine, rules: Rules) -> Iterator[Fault]:
+    """Two forwards cannot listen on the same port; a whole machine's (no address) clashes with any address."""
+    seen: dict[tuple[str, int], list[IPv4Address]] = {}
+    for clause in line.of_kind(Kind.NETDEV, Kind.NIC, Kind.NET):
+        for setting in clause.settings if backend_name(clause) == "user" else ():
+            if setting.key != "hostfwd":
+                continue
+            try:
+                forward = parse_host_forward(setting.value, rules.version)
+            except ValueError:
+                continue  # said already
+            if not forward.host_port:
+                continue
+            others = seen.setdefault((forward.protocol, forward.host_port), [])
+            address = forward.host_address or IPv4Address(0)
+            if any(address == other or IPv4Address(0) in (address, other) for other in others):
+                yield fault_at(clause, setting, f"port {forward.host_port} is forwarded twice", "another port")
+            others.append(address)
 
 
 def _character_devices(line: CommandLine) -> Iterator[Fault]:

@@ -28,7 +28,7 @@ HOST_SAYS = re.compile(
     "|".join(
         (
             r"[Cc]ould not open '?/dev/net/tun|could not configure /dev/net/tun|failed to launch bridge helper",
-            r"bridge helper failed|Address already in use|Could not set up host forwarding rule|Failed to connect",
+            r"bridge helper failed|Address already in use|Failed to connect",
             r"could not bind|can't bind|socket creation failed|Cannot assign requested address|can't resolve|smbd",
             r"address resolution failed|vhost-vdpa.*(No such file|open)|Could not open '/|could not resolve",
             r"Unable to connect character device|Network is unreachable|No such device|File descriptor named",
