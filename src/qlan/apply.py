@@ -20,8 +20,15 @@ _SETTLE_S, _SETTLE_POLL_S = 5.0, 0.01
 
 Progress = Callable[[Sequence[Step]], None]
 
-_FAMILY = {Bridge: "links", Address: "links", Veth: "links", Tap: "links",
-           Machine: "machines", Nic: "machines", PortForward: "machines"}  # fmt: skip
+_FAMILY = {
+    Bridge: "links",
+    Address: "links",
+    Veth: "links",
+    Tap: "links",
+    Machine: "machines",
+    Nic: "machines",
+    PortForward: "machines",
+}
 
 
 class Host(Protocol):
@@ -34,8 +41,9 @@ class Host(Protocol):
         """Do some steps; resources: what will be there in the end."""
 
 
-def apply(wanted: Resources, host: Host, *, replace: frozenset[str] = frozenset(), progress: Progress | None = None
-          ) -> Plan:  # fmt: skip
+def apply(
+    wanted: Resources, host: Host, *, replace: frozenset[str] = frozenset(), progress: Progress | None = None
+) -> Plan:
     """Make the host hold exactly `wanted`; returns the plan that was carried out.
 
     replace: keys to make anew even if nothing differs.  ApplyError: a step failed and the host is as before;
@@ -71,8 +79,10 @@ def verify(wanted: Resources, host: Host) -> None:
     deadline = time.monotonic() + _SETTLE_S
     while left := plan(wanted, host.read()):
         if any(step.action is not Action.DELETE for step in left.steps) or time.monotonic() > deadline:
-            raise DriftError("after all steps the host still differs: " + "; ".join(text.lines(left)[:5]),
-                             hint="something else changes it at the same time, or a guest ended: `qlan status`")  # fmt: skip
+            raise DriftError(
+                "after all steps the host still differs: " + "; ".join(text.lines(left)[:5]),
+                hint="something else changes it at the same time, or a guest ended: `qlan status`",
+            )
         time.sleep(_SETTLE_POLL_S)
 
 
@@ -87,8 +97,11 @@ def restore(before: Resources, host: Host, cause: BaseException) -> None:
                 failures.append(str(error))
     left = text.lines(plan(before, host.read()))
     if left:
-        raise RestoreError(f"{_first_line(cause)}; putting the host back failed too: {'; '.join(failures) or '?'}",
-                           left=left, hint="`qlan down` tries again; left: " + "; ".join(left[:5])) from cause  # fmt: skip
+        raise RestoreError(
+            f"{_first_line(cause)}; putting the host back failed too: {'; '.join(failures) or '?'}",
+            left=left,
+            hint="`qlan down` tries again; left: " + "; ".join(left[:5]),
+        ) from cause
 
 
 def _batch_key(step: Step) -> tuple[str, str]:

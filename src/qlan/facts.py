@@ -42,8 +42,8 @@ class Facts:
 
     seed: the salt of derived MACs (machine and user).  uid: who asks.  arch: QEMU's name of this machine's processor.
     kvm: "" if /dev/kvm may be tried, else why not.  free_port_floor: the lowest port an ordinary process may bind.
-    qemu: by architecture.  disk_formats: of the image files of the topology, by path.  run_as: the uid that QEMU gets in
-    the host realm (None: the caller's own).  smbd: whether samba's smbd is installed (QEMU starts it for
+    qemu: by architecture.  disk_formats: of the image files of the topology, by path.  run_as: the uid that QEMU gets
+    in the host realm (None: the caller's own).  smbd: whether samba's smbd is installed (QEMU starts it for
     `smb:`; None: not asked).
     """
 

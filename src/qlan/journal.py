@@ -89,8 +89,11 @@ def _is_same(fd: int, path: Path) -> bool:
 def _locked_by(fd: int, path: Path, what: str) -> ConflictError:
     who = os.pread(fd, 200, 0).decode(errors="replace").strip() or "another process"
     os.close(fd)
-    return ConflictError(f"{what} is being changed by {who}", where=str(path),
-                         hint="wait for it, or give more time with --lock-wait SECONDS")  # fmt: skip
+    return ConflictError(
+        f"{what} is being changed by {who}",
+        where=str(path),
+        hint="wait for it, or give more time with --lock-wait SECONDS",
+    )
 
 
 def _sign(fd: int) -> None:
@@ -184,8 +187,9 @@ def other_picks(layout: Layout) -> Mapping[str, Picks]:
 def labs(layout: Layout) -> list[str]:
     """The names of all labs of this user that have something there, or may have."""
     try:
-        return sorted(entry.name for entry in layout.run_root.iterdir()
-                      if entry.is_dir() and (entry / "lab.json").exists())  # fmt: skip
+        return sorted(
+            entry.name for entry in layout.run_root.iterdir() if entry.is_dir() and (entry / "lab.json").exists()
+        )
     except (FileNotFoundError, NotADirectoryError):
         return []
 
@@ -203,7 +207,9 @@ def _resources(rows: list[dict[str, Any]]) -> Resources:
     try:
         return {one.key: one for one in map(codec.decode, rows)}
     except (ValueError, KeyError, TypeError) as error:
-        raise HostError(f"the lab's record is not readable: {error}", hint="another version of qlan wrote it") from error
+        raise HostError(
+            f"the lab's record is not readable: {error}", hint="another version of qlan wrote it"
+        ) from error
 
 
 def _picks(data: Any) -> Picks:

@@ -1,10 +1,10 @@
 """A lab: the only facade.  The command line, the web page and Python programs know nothing below it.
 
-    lab = Lab.load(Path("qlan.yaml"))
-    print(lab.plan())
-    lab.up()
-    lab.wait()
-    lab.down()
+lab = Lab.load(Path("qlan.yaml"))
+print(lab.plan())
+lab.up()
+lab.wait()
+lab.down()
 """
 
 from __future__ import annotations
@@ -66,8 +66,9 @@ class Lab:
         from qlan.topology.load import load
 
         topology = load(path)
-        return cls.of(replace(topology, realm=realm or topology.realm, run_as=run_as or topology.run_as),
-                      digest=_digest(path))  # fmt: skip
+        return cls.of(
+            replace(topology, realm=realm or topology.realm, run_as=run_as or topology.run_as), digest=_digest(path)
+        )
 
     @classmethod
     def of(cls, topology: Topology, *, digest: str = "") -> Lab:
@@ -81,8 +82,10 @@ class Lab:
         if not is_name(name) or not layout.record.exists():
             known = journal.labs(layout)
             near = nearest(name, known)
-            raise UsageError(f"no lab `{name}` is up", hint=f"did you mean `{near}`?" if near else
-                             f"up now: {', '.join(known) or 'none'}")  # fmt: skip
+            raise UsageError(
+                f"no lab `{name}` is up",
+                hint=f"did you mean `{near}`?" if near else f"up now: {', '.join(known) or 'none'}",
+            )
         return cls(layout, None)
 
     @classmethod
@@ -164,9 +167,12 @@ class Lab:
         if self.realm is Realm.HOST:
             return []
         if not is_rootless(known):
-            raise UsageError(f"lab `{self.name}` has no network of its own to go into",
-                             hint="its guests use user-mode networking: reach them by their forwards (`qlan status`)"
-                             if record else "`qlan up` first")  # fmt: skip
+            raise UsageError(
+                f"lab `{self.name}` has no network of its own to go into",
+                hint="its guests use user-mode networking: reach them by their forwards (`qlan status`)"
+                if record
+                else "`qlan up` first",
+            )
         pid = str(holder(self.layout, REALM))
         return [word.replace(f"@{REALM}@", pid) for word in enter(REALM, rootless=True) if word != "--pid"]
 
@@ -232,16 +238,31 @@ class Lab:
         record = self.record
         wanted = record.wanted if record else {}
         there = present.read(self.layout, wanted, journal.read_intents(self.layout))
-        pids = {name: pid for name in guest_names({**there, **wanted})
-                if (pid := present.find_machine(self.layout, name)) is not None}  # fmt: skip
+        pids = {
+            name: pid
+            for name in guest_names({**there, **wanted})
+            if (pid := present.find_machine(self.layout, name)) is not None
+        }
         realm = record.realm if record else self.realm
-        return LabStatus(self.name, realm.value, record.source if record else None, status.guests(self.layout, wanted, there, pids),
-                         status.drift(wanted, there), self._is_edited(record))  # fmt: skip
+        return LabStatus(
+            self.name,
+            realm.value,
+            record.source if record else None,
+            status.guests(self.layout, wanted, there, pids),
+            status.drift(wanted, there),
+            self._is_edited(record),
+        )
 
     # --- changes
 
-    def up(self, guests: Sequence[str] = (), *, restart: bool = False, progress: Progress | None = None,
-           grace_s: float = STOP_GRACE_S) -> UpReport:  # fmt: skip
+    def up(
+        self,
+        guests: Sequence[str] = (),
+        *,
+        restart: bool = False,
+        progress: Progress | None = None,
+        grace_s: float = STOP_GRACE_S,
+    ) -> UpReport:
         """Make it so.  guests: only these and what they need; restart: also where a running guest must be restarted."""
         start = time.monotonic()
         with self._locked():
@@ -252,15 +273,24 @@ class Lab:
             with self._host(wanted, grace_s=grace_s) as host:
                 there = host.read()
                 cut = scope.to_restart(plan(wanted, there), wanted, there)
-                postponed = {} if restart else {guest: keys for guest, keys in cut.items()
-                                                if scope.is_edit(guest, wanted, known)}  # fmt: skip
+                postponed = (
+                    {}
+                    if restart
+                    else {guest: keys for guest, keys in cut.items() if scope.is_edit(guest, wanted, known)}
+                )
                 wanted = scope.without(postponed, wanted, there)
                 again = frozenset(f"machine/{guest}" for guest in cut if guest not in postponed)
                 done = self._apply(host, wanted, before, again, progress)
         return UpReport(done, postponed, time.monotonic() - start)
 
-    def down(self, guests: Sequence[str] = (), *, grace_s: float = STOP_GRACE_S, forget: bool = False,
-             progress: Progress | None = None) -> Plan:  # fmt: skip
+    def down(
+        self,
+        guests: Sequence[str] = (),
+        *,
+        grace_s: float = STOP_GRACE_S,
+        forget: bool = False,
+        progress: Progress | None = None,
+    ) -> Plan:
         """Take it back: all, or some guests.  grace_s: for guests to shut down.  forget: what was picked, too."""
         with self._locked():
             before = self.record
@@ -275,7 +305,9 @@ class Lab:
                 files.remove(self.layout.picks.parent)
         return done
 
-    def restart(self, guests: Sequence[str], *, grace_s: float = STOP_GRACE_S, progress: Progress | None = None) -> Plan:
+    def restart(
+        self, guests: Sequence[str], *, grace_s: float = STOP_GRACE_S, progress: Progress | None = None
+    ) -> Plan:
         """End these guests and start them again, as the file is now."""
         with self._locked():
             before = self.record
@@ -285,8 +317,13 @@ class Lab:
             with self._host(wanted, grace_s=grace_s) as host:
                 return self._apply(host, wanted, before, again, progress)
 
-    def wait(self, guests: Iterable[str] = (), *, time_limit_s: float = 120.0,
-             seen: Callable[[leases.Arrival], None] | None = None) -> list[leases.Arrival]:  # fmt: skip
+    def wait(
+        self,
+        guests: Iterable[str] = (),
+        *,
+        time_limit_s: float = 120.0,
+        seen: Callable[[leases.Arrival], None] | None = None,
+    ) -> list[leases.Arrival]:
         """Wait until each guest (none named: all) has its network; NotInTime, GuestFailed."""
         record = self.record
         known = record.wanted if record else {}
@@ -308,8 +345,10 @@ class Lab:
     def _topology(self) -> Topology:
         if self.topology is None:
             record = self.record
-            raise UsageError(f"the file of lab `{self.name}` is needed for this",
-                             hint=f"-f {record.source}" if record and record.source else "give it with -f FILE")  # fmt: skip
+            raise UsageError(
+                f"the file of lab `{self.name}` is needed for this",
+                hint=f"-f {record.source}" if record and record.source else "give it with -f FILE",
+            )
         return self.topology
 
     def _scoped(self, guests: Sequence[str]) -> Resources:
@@ -320,8 +359,9 @@ class Lab:
         record = self.record
         return scope.for_up(full, record.wanted if record else {}, guests)
 
-    def _apply(self, host: RealHost, wanted: Resources, before: Record | None, again: frozenset[str],
-               progress: Progress | None) -> Plan:  # fmt: skip
+    def _apply(
+        self, host: RealHost, wanted: Resources, before: Record | None, again: frozenset[str], progress: Progress | None
+    ) -> Plan:
         """Remember what is wanted, do it, and if that fails remember again what was."""
         from qlan.apply import apply
 
@@ -369,12 +409,14 @@ class Lab:
         """A lab of this name from another file is somebody else's."""
         mine = self.topology.source if self.topology else None
         if before and before.source and mine and before.source != mine:
-            raise ConflictError(f"a lab named `{self.name}` is up already, from {before.source}",
-                                hint="write another `lab:` name, or take that one down: "
-                                     f"qlan down -f {before.source}")  # fmt: skip
+            raise ConflictError(
+                f"a lab named `{self.name}` is up already, from {before.source}",
+                hint=f"write another `lab:` name, or take that one down: qlan down -f {before.source}",
+            )
         if before and before.realm is not self.realm:
-            raise ConflictError(f"lab `{self.name}` is up in the {before.realm} realm",
-                                hint="`qlan down` first, then up in the other")  # fmt: skip
+            raise ConflictError(
+                f"lab `{self.name}` is up in the {before.realm} realm", hint="`qlan down` first, then up in the other"
+            )
 
     def _picked_subnets(self) -> list[UsedSubnet]:
         from qlan.facts import UsedSubnet
@@ -396,8 +438,10 @@ def _check_guest_names(guests: Sequence[str], known: Sequence[str]) -> None:
     for guest in guests:
         if guest not in known:
             near = nearest(guest, known)
-            raise UsageError(f"no guest `{guest}` in this lab",
-                             hint=f"did you mean `{near}`?" if near else f"its guests: {', '.join(known) or 'none'}")  # fmt: skip
+            raise UsageError(
+                f"no guest `{guest}` in this lab",
+                hint=f"did you mean `{near}`?" if near else f"its guests: {', '.join(known) or 'none'}",
+            )
 
 
 def _digest(path: Path) -> str:

@@ -20,8 +20,9 @@ from qlan.resources.model import Namespace, Resource, Resources
 class RealHost:
     """Implements apply.Host.  known: what was wanted last and what is wanted now, so that it knows where to look."""
 
-    def __init__(self, layout: Layout, known: Mapping[str, Resource], *, rootless: bool, grace_s: float = STOP_GRACE_S
-                 ) -> None:  # fmt: skip
+    def __init__(
+        self, layout: Layout, known: Mapping[str, Resource], *, rootless: bool, grace_s: float = STOP_GRACE_S
+    ) -> None:
         self.layout = layout
         self.rootless = rootless
         self._known = dict(known)
@@ -30,8 +31,9 @@ class RealHost:
     def __enter__(self) -> RealHost:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-                 ) -> None:  # fmt: skip
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._executor.close()
 
     def read(self) -> Resources:

@@ -15,8 +15,11 @@ from qlan.resources.model import Dnsmasq, Machine, Nic, PortForward, Resource, T
 
 @dataclass(frozen=True, slots=True)
 class NicStatus:
-    """One NIC.  network: its name, or `user`.  state of the address: `lease`, `reserved` (no lease yet), `static` (the
-    guest sets it itself), `built in` (user mode's own DHCP) or "" (none is known).  expires_s: seconds since the epoch, None: no lease."""
+    """One NIC.  network: its name, or `user`.
+
+    address_state: `lease`, `reserved` (no lease yet), `static` (the guest sets it itself), `built in` (user mode's own
+    DHCP) or "" (none is known).  expires_s: seconds since the epoch, None: no lease.
+    """
 
     index: int
     network: str
@@ -53,12 +56,16 @@ class LabStatus:
 
 def all_leases(layout: Layout, wanted: Mapping[str, Resource]) -> dict[str, dict[str, Lease]]:
     """The leases of the lab's networks: network to MAC to lease."""
-    return {one.network: {lease.mac: lease for lease in leases.read(layout.leases(one.network))}
-            for one in wanted.values() if isinstance(one, Dnsmasq)}  # fmt: skip
+    return {
+        one.network: {lease.mac: lease for lease in leases.read(layout.leases(one.network))}
+        for one in wanted.values()
+        if isinstance(one, Dnsmasq)
+    }
 
 
-def guests(layout: Layout, wanted: Mapping[str, Resource], present: Mapping[str, Resource], pids: Mapping[str, int]
-           ) -> tuple[GuestStatus, ...]:  # fmt: skip
+def guests(
+    layout: Layout, wanted: Mapping[str, Resource], present: Mapping[str, Resource], pids: Mapping[str, int]
+) -> tuple[GuestStatus, ...]:
     """Every guest that is wanted or there, in the file's order.  pids: of those that run."""
     known = {**wanted, **{key: one for key, one in present.items() if key not in wanted}}
     by_network = all_leases(layout, known)
@@ -68,10 +75,15 @@ def guests(layout: Layout, wanted: Mapping[str, Resource], present: Mapping[str,
         if isinstance(one, Nic):
             nics.setdefault(one.guest, []).append(_nic(one, known, by_network, forwards, present))
     return tuple(
-        GuestStatus(one.guest, "running" if one.guest in pids else "stopped", pids.get(one.guest),
-                    tuple(sorted(nics.get(one.guest, ()), key=lambda nic: nic.index)))
-        for one in known.values() if isinstance(one, Machine)
-    )  # fmt: skip
+        GuestStatus(
+            one.guest,
+            "running" if one.guest in pids else "stopped",
+            pids.get(one.guest),
+            tuple(sorted(nics.get(one.guest, ()), key=lambda nic: nic.index)),
+        )
+        for one in known.values()
+        if isinstance(one, Machine)
+    )
 
 
 def drift(wanted: Mapping[str, Resource], present: Mapping[str, Resource]) -> tuple[str, ...]:
@@ -92,18 +104,33 @@ def network_of(nic: Nic, known: Mapping[str, Resource]) -> str:
     return tap.network if isinstance(tap, Tap) else ""
 
 
-def _nic(nic: Nic, known: Mapping[str, Resource], by_network: Mapping[str, Mapping[str, Lease]],
-         forwards: Mapping[tuple[str, int], list[str]], present: Mapping[str, Resource]) -> NicStatus:  # fmt: skip
+def _nic(
+    nic: Nic,
+    known: Mapping[str, Resource],
+    by_network: Mapping[str, Mapping[str, Lease]],
+    forwards: Mapping[tuple[str, int], list[str]],
+    present: Mapping[str, Resource],
+) -> NicStatus:
     network = network_of(nic, known)
     address, state, expires = _address(nic, network, known, by_network)
     cut = isinstance(nic.backend, TapBackend) and nic.backend.tap not in present
     link = "down" if not nic.link_up else ("cut" if cut else "up")
-    return NicStatus(nic.index, network, nic.model, nic.mac, address, state, expires, link,
-                     tuple(forwards.get((nic.guest, nic.index), ())))  # fmt: skip
+    return NicStatus(
+        nic.index,
+        network,
+        nic.model,
+        nic.mac,
+        address,
+        state,
+        expires,
+        link,
+        tuple(forwards.get((nic.guest, nic.index), ())),
+    )
 
 
-def _address(nic: Nic, network: str, known: Mapping[str, Resource], by_network: Mapping[str, Mapping[str, Lease]]
-             ) -> tuple[str, str, int | None]:  # fmt: skip
+def _address(
+    nic: Nic, network: str, known: Mapping[str, Resource], by_network: Mapping[str, Mapping[str, Lease]]
+) -> tuple[str, str, int | None]:
     if isinstance(nic.backend, UserBackend):
         return str(nic.backend.dhcp_start or "10.0.2.15"), "built in", None
     lease = by_network.get(network, {}).get(nic.mac)

@@ -1,9 +1,9 @@
 """A pretended host, for programs that test what they do with labs: no root, no kernel, no QEMU.
 
-    host = FakeHost(fail_at=3)
-    with pytest.raises(ApplyError):
-        apply(wanted, host)
-    assert host.read() == {}
+host = FakeHost(fail_at=3)
+with pytest.raises(ApplyError):
+    apply(wanted, host)
+assert host.read() == {}
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ class FakeHost:
     done: the keys of the steps that were carried out, in order.
     """
 
-    def __init__(self, present: Mapping[str, Resource] | None = None, *, fail_at: int | None = None, torn: bool = False
-                 ) -> None:  # fmt: skip
+    def __init__(
+        self, present: Mapping[str, Resource] | None = None, *, fail_at: int | None = None, torn: bool = False
+    ) -> None:
         self.present: Resources = dict(present or {})
         self.fail_at = fail_at
         self.torn = torn

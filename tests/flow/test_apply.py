@@ -1,7 +1,6 @@
 """Bringing up, changing and taking down on a pretended host that refuses one step after the other."""
 
 import pytest
-from tests import samples
 
 from qlan.apply import apply
 from qlan.errors import ApplyError, DriftError, QlanError
@@ -9,6 +8,7 @@ from qlan.planning.plan import plan
 from qlan.resources.model import Resources
 from qlan.testing import FakeHost
 from qlan.topology.model import Realm
+from tests import samples
 
 REALMS = pytest.mark.parametrize("realm", list(Realm))
 TORN = pytest.mark.parametrize("torn", [False, True], ids=["refused", "half-done"])

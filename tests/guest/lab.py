@@ -77,8 +77,10 @@ def booted(image: GuestImage, text: str) -> Iterator[BootedLab]:
 
 def filled(image: GuestImage, text: str) -> str:
     """KERNEL replaced, and in the host realm a user for QEMU."""
-    kernel = (f"kernel: {image.vmlinux}, initrd: {image.initrd}, memory: 192M, accel: tcg, "
-              "append: console=ttyS0 quiet qlan.hostname=")  # fmt: skip
+    kernel = (
+        f"kernel: {image.vmlinux}, initrd: {image.initrd}, memory: 192M, accel: tcg, "
+        "append: console=ttyS0 quiet qlan.hostname="
+    )
     lines = []
     for line in text.splitlines():
         guest = line.strip().partition(":")[0]

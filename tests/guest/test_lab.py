@@ -93,7 +93,9 @@ def test_a_private_network_leads_nowhere_else(shop: BootedLab) -> None:
 
 
 def test_the_host_has_no_address_on_a_private_network(shop: BootedLab) -> None:
-    links = {line.split()[1]: line for line in shop.in_realm("ip", "-o", "address").stdout.splitlines() if "inet" in line}
+    links = {
+        line.split()[1]: line for line in shop.in_realm("ip", "-o", "address").stdout.splitlines() if "inet" in line
+    }
     assert not any(name.startswith(("back", "served")) for name in links if "inet6" not in links[name])
 
 

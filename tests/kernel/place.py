@@ -42,8 +42,15 @@ class Place:
         return {**os.environ, "QLAN_RUN_DIR": str(self.run_dir), "QLAN_STATE_DIR": str(self.state_dir)}
 
     def run(self, *argv: str, check: bool = True, timeout: float = 120) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run([*self.enter, *argv], env=self.environment, text=True, capture_output=True,
-                              timeout=timeout, check=False, cwd=self.folder)  # fmt: skip
+        done = subprocess.run(
+            [*self.enter, *argv],
+            env=self.environment,
+            text=True,
+            capture_output=True,
+            timeout=timeout,
+            check=False,
+            cwd=self.folder,
+        )
         if check and done.returncode:
             raise AssertionError(f"{argv}: exit status {done.returncode}\n{done.stdout}\n{done.stderr}")
         return done
@@ -98,8 +105,9 @@ def throw_away(folder: Path) -> Iterator[Place]:
     place = Place((), short, folder / "s", folder)
     holder = None
     if IS_ROOT:
-        holder = subprocess.Popen(["unshare", "--net", "sh", "-c", "ip link set lo up; echo; exec sleep infinity"],
-                                  stdout=subprocess.PIPE)  # fmt: skip
+        holder = subprocess.Popen(
+            ["unshare", "--net", "sh", "-c", "ip link set lo up; echo; exec sleep infinity"], stdout=subprocess.PIPE
+        )
         assert holder.stdout and holder.stdout.read(1)
         place.enter = ("nsenter", f"--target={holder.pid}", "--net")
     try:

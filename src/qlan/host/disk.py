@@ -1,7 +1,7 @@
 """What a disk image is: its format by its own header, so that QEMU never guesses.
 
-QEMU's own probing is unsafe for raw images (a guest can write a qcow2 header into its raw disk and read host files).  We
-look once, on the host, before any guest has the disk, and always say the format.
+QEMU's own probing is unsafe for raw images (a guest can write a qcow2 header into its raw disk and read host files).
+We look once, on the host, before any guest has the disk, and always say the format.
 """
 
 from __future__ import annotations

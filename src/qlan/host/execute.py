@@ -42,8 +42,9 @@ class Executor:
     def __enter__(self) -> Executor:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-                 ) -> None:  # fmt: skip
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     def close(self) -> None:
@@ -55,12 +56,16 @@ class Executor:
     def run(self, commands: Sequence[Command]) -> None:
         """All of them, in order; the first failure is raised, and nothing after it is done."""
         runners: dict[type[Command], Callable[[Sequence[Command]], None]] = {
-            Ip: self._typed(self._ip, Ip), OpenTap: self._typed(self._open_taps, OpenTap),
-            Write: self._typed(self._write, Write), Remove: self._typed(self._remove, Remove),
-            Hold: self._typed(self._hold, Hold), Run: self._typed(self._run, Run),
-            Boot: self._typed(self._boot, Boot), Stop: self._typed(self._stop, Stop),
+            Ip: self._typed(self._ip, Ip),
+            OpenTap: self._typed(self._open_taps, OpenTap),
+            Write: self._typed(self._write, Write),
+            Remove: self._typed(self._remove, Remove),
+            Hold: self._typed(self._hold, Hold),
+            Run: self._typed(self._run, Run),
+            Boot: self._typed(self._boot, Boot),
+            Stop: self._typed(self._stop, Stop),
             Reload: self._typed(self._reload, Reload),
-        }  # fmt: skip
+        }
         for kind, group in _batches(commands):
             runners[kind](group)
 
@@ -159,8 +164,8 @@ def _start_holder(argv: list[str], record: Path) -> None:
     error_read, error_write = os.pipe()
     ready_read, ready_write = os.pipe()
     null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-    words = ["sh", "-c", '"$@" &', "sh", *argv]  # a realm's unshare waits for the holder: nobody's child but init's
-    process.spawn(words, [(null, 0), (null, 1), (error_write, 2), (ready_write, 3)])
+    line = ["sh", "-c", '"$@" &', "sh", *argv]  # a realm's unshare waits for the holder: nobody's child but init's
+    process.spawn(line, [(null, 0), (null, 1), (error_write, 2), (ready_write, 3)])
     os.close(null)
     os.close(error_write)
     os.close(ready_write)
@@ -178,8 +183,14 @@ def _explain_ip(error: CommandFailed, batch: list[Ip], argv: list[str]) -> None:
     """Which line it was, and what the kernel's usual answers mean; removals of what is gone pass."""
     words = [line for line in error.stderr.splitlines() if line and not line.startswith("Command failed")]
     if all(one.gone_is_fine for one in batch):
-        words = [line for line in words if "Cannot find device" not in line and "does not exist" not in line
-                 and "Cannot assign requested address" not in line and "No such device" not in line]  # fmt: skip
+        words = [
+            line
+            for line in words
+            if "Cannot find device" not in line
+            and "does not exist" not in line
+            and "Cannot assign requested address" not in line
+            and "No such device" not in line
+        ]
         if not words:
             return
     number = re.search(r"Command failed -:(\d+)", error.stderr)
@@ -187,7 +198,10 @@ def _explain_ip(error: CommandFailed, batch: list[Ip], argv: list[str]) -> None:
     what = words[-1] if words else error.what
     where = shown([*argv[: -2 - argv.count("-force")], *line.split()])
     if "File exists" in what:
-        raise ConflictError("there is already a link or an address like this", where=where,
-                            hint="qlan touches only what it made: remove or rename the other one") from error  # fmt: skip
+        raise ConflictError(
+            "there is already a link or an address like this",
+            where=where,
+            hint="qlan touches only what it made: remove or rename the other one",
+        ) from error
     hint = "a bridge has at most 1023 ports: use two networks" if "Exchange full" in what else ""
     raise HostError(what, where=where, hint=hint) from error

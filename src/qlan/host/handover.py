@@ -30,9 +30,15 @@ def main() -> int:
     args = parser.parse_args()
     folder: Path = args.folder
     boot = Boot(
-        args.guest, tuple(args.argv[1:]), record=folder / "process", log=folder / "qemu.log", own=folder / "qemu",
-        sockets=(folder / "qmp", folder / "serial"), taps=(), run_as=args.run_as,
-    )  # fmt: skip
+        args.guest,
+        tuple(args.argv[1:]),
+        record=folder / "process",
+        log=folder / "qemu.log",
+        own=folder / "qemu",
+        sockets=(folder / "qmp", folder / "serial"),
+        taps=(),
+        run_as=args.run_as,
+    )
     taps = open_taps(args.namespace, args.tap) if args.tap else []
     if args.tap:
         run([*args.enter.split(), "ip", "-batch", "-"], stdin=sys.stdin.read())

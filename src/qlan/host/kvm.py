@@ -23,30 +23,52 @@ _EXIT_STATUS = (0x10 << 1) | 1  # isa-debug-exit in QEMU
 
 
 def why_not(uid: int | None = None) -> str:
-    """"" if /dev/kvm is there and may be opened by the user, else the reason."""
+    """ "" if /dev/kvm is there and may be opened by the user, else the reason."""
     if not _DEVICE.exists():
         return "this machine has no /dev/kvm"
     if uid is None or uid == os.geteuid():
         allowed = os.access(_DEVICE, os.R_OK | os.W_OK)
     else:
-        allowed = run(["setpriv", f"--reuid={uid}", "--regid=65534", *_groups(uid), "test", "-w", str(_DEVICE)],
-                      ok=(0, 1)).returncode == 0  # fmt: skip
+        allowed = (
+            run(
+                ["setpriv", f"--reuid={uid}", "--regid=65534", *_groups(uid), "test", "-w", str(_DEVICE)], ok=(0, 1)
+            ).returncode
+            == 0
+        )
     return "" if allowed else "/dev/kvm is not open to this user (is it in the group `kvm`?)"
 
 
 def why_not_working(binary: str) -> str:
-    """"" if a program in a guest runs to its end under KVM in reasonable time, else what was seen.  x86 only."""
+    """ "" if a program in a guest runs to its end under KVM in reasonable time, else what was seen.  x86 only."""
     with tempfile.NamedTemporaryFile(prefix="qlan-kvm-", suffix=".img") as image:
         image.write(_BOOT_SECTOR)
         image.flush()
         argv = [
-            binary, "-accel", "kvm", "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-m", "16M",
-            "-device", f"isa-debug-exit,iobase={_EXIT_PORT}",
-            "-drive", f"format=raw,snapshot=on,file={image.name.replace(',', ',,')}",
-        ]  # fmt: skip
+            binary,
+            "-accel",
+            "kvm",
+            "-nodefaults",
+            "-no-user-config",
+            "-no-reboot",
+            "-display",
+            "none",
+            "-m",
+            "16M",
+            "-device",
+            f"isa-debug-exit,iobase={_EXIT_PORT}",
+            "-drive",
+            f"format=raw,snapshot=on,file={image.name.replace(',', ',,')}",
+        ]
         try:
-            done = subprocess.run(argv, env=environment(), capture_output=True, text=True, timeout=_LIMIT_S,
-                                  stdin=subprocess.DEVNULL, check=False)  # fmt: skip
+            done = subprocess.run(
+                argv,
+                env=environment(),
+                capture_output=True,
+                text=True,
+                timeout=_LIMIT_S,
+                stdin=subprocess.DEVNULL,
+                check=False,
+            )
         except subprocess.TimeoutExpired:
             return f"/dev/kvm opens, but a nine-byte guest does not end within {_LIMIT_S:.0f} s under it"
     if done.returncode == _EXIT_STATUS:

@@ -1,4 +1,4 @@
-"""dnsmasq's leases, as in its lease file: `expiry mac address name client-id`, one a line (dnsmasq(8), --dhcp-leasefile)."""
+"""dnsmasq's leases: `expiry mac address name client-id`, one a line (dnsmasq(8), --dhcp-leasefile)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from qlan.resources.model import Dnsmasq, Nic, Resource, Tap, TapBackend
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """One lease.  expires_s: seconds since the epoch, 0 = never.  name: what the guest calls itself, "" if it did not."""
+    """One lease.  expires_s: seconds since the epoch, 0 = never.  name: what the guest calls itself, or ""."""
 
     expires_s: int
     mac: str
@@ -67,8 +67,11 @@ class Waiting:
         self._guests = set(guests)
         self._servers = {one.network: one for one in resources.values() if isinstance(one, Dnsmasq)}
         taps = {one.key: one for one in resources.values() if isinstance(one, Tap)}
-        self._nics = [(one, taps[one.backend.tap].network if isinstance(one.backend, TapBackend) else "user")
-                      for one in resources.values() if isinstance(one, Nic) and one.guest in self._guests]  # fmt: skip
+        self._nics = [
+            (one, taps[one.backend.tap].network if isinstance(one.backend, TapBackend) else "user")
+            for one in resources.values()
+            if isinstance(one, Nic) and one.guest in self._guests
+        ]
 
     def wait(self, time_limit_s: float, seen: Callable[[Arrival], None]) -> list[Arrival]:
         """Until all are there; each is reported to `seen` as it comes.  GuestFailed, NotInTime."""
@@ -104,8 +107,9 @@ class Waiting:
     def _check_alive(self, guests: set[str]) -> None:
         for guest in sorted(guests):
             if find_recorded(self._layout.guest(guest) / "process") is None:
-                raise GuestFailed("it ended before it had its network", where=f"guest {guest}",
-                                  hint=f"qlan log {guest}")  # fmt: skip
+                raise GuestFailed(
+                    "it ended before it had its network", where=f"guest {guest}", hint=f"qlan log {guest}"
+                )
 
 
 _POLL_S = 0.02
@@ -120,5 +124,7 @@ def _mtime(path: Path) -> float:
 
 def _not_in_time(left: list[tuple[Nic, str]], time_limit_s: float) -> NotInTime:
     words = ", ".join(f"{nic.guest}'s NIC {nic.index} on {network}" for nic, network in left)
-    return NotInTime(f"no lease within {time_limit_s:.0f} s: {words}",
-                     hint="the lab stays up; look with `qlan console GUEST` and `qlan log`, or give --timeout SECONDS")  # fmt: skip
+    return NotInTime(
+        f"no lease within {time_limit_s:.0f} s: {words}",
+        hint="the lab stays up: see `qlan console GUEST`, `qlan log GUEST`, or give --timeout SECONDS",
+    )

@@ -48,16 +48,17 @@ def key_of(row: Row, lab: str, intents: Intents) -> str | None:
     return key
 
 
-def parse(
-    tables: Mapping[str, list[Row]], lab: str, intents: Intents, nested: Mapping[str, str]
-) -> Iterator[Resource]:
+def parse(tables: Mapping[str, list[Row]], lab: str, intents: Intents, nested: Mapping[str, str]) -> Iterator[Resource]:
     """The lab's bridges, veths, TAPs and addresses out of the links of its namespaces (by namespace key).
 
     nested: which namespaces are a network's server's: network to key.
     """
     for namespace, table in tables.items():
-        networks = {row["ifname"]: key.partition("/")[2] for row in table
-                    if (key := key_of(row, lab, intents)) and key.startswith("bridge/")}  # fmt: skip
+        networks = {
+            row["ifname"]: key.partition("/")[2]
+            for row in table
+            if (key := key_of(row, lab, intents)) and key.startswith("bridge/")
+        }
         for row in table:
             key = key_of(row, lab, intents)
             kind, _, name = (key or "").partition("/")
@@ -73,10 +74,16 @@ def parse(
 def _bridge(row: Row, network: str, namespace: str) -> Bridge:
     data = row.get("linkinfo", {}).get("info_data", {})
     return Bridge(
-        network, row["ifname"], row.get("address", ""), namespace, mtu_bytes=row["mtu"], up=_is_up(row),
-        stp=bool(data.get("stp_state")), forward_delay_cs=data.get("forward_delay", 0),
+        network,
+        row["ifname"],
+        row.get("address", ""),
+        namespace,
+        mtu_bytes=row["mtu"],
+        up=_is_up(row),
+        stp=bool(data.get("stp_state")),
+        forward_delay_cs=data.get("forward_delay", 0),
         multicast_snooping=bool(data.get("mcast_snooping")),
-    )  # fmt: skip
+    )
 
 
 def _tap(row: Row, name: str, namespace: str, networks: Mapping[str, str]) -> Tap:
@@ -85,12 +92,20 @@ def _tap(row: Row, name: str, namespace: str, networks: Mapping[str, str]) -> Ta
     return Tap(guest, int(index), row["ifname"], networks.get(bridge, ""), bridge, namespace, row["mtu"], _is_up(row))
 
 
-def _veth(row: Row, network: str, namespace: str, peer_namespace: str, peers: list[Row]
-          ) -> Iterator[Resource]:  # fmt: skip
+def _veth(row: Row, network: str, namespace: str, peer_namespace: str, peers: list[Row]) -> Iterator[Resource]:
     for peer in peers:
         if peer.get("linkinfo", {}).get("info_kind") == "veth" and peer.get("link_index") == row["ifindex"]:
-            veth = Veth(network, row["ifname"], row.get("master", ""), peer["ifname"], peer_namespace,
-                        peer["address"], namespace, row["mtu"], _is_up(row) and _is_up(peer))  # fmt: skip
+            veth = Veth(
+                network,
+                row["ifname"],
+                row.get("master", ""),
+                peer["ifname"],
+                peer_namespace,
+                peer["address"],
+                namespace,
+                row["mtu"],
+                _is_up(row) and _is_up(peer),
+            )
             yield veth
             yield from _addresses(peer, veth.key, peer_namespace)
 

@@ -40,8 +40,9 @@ class Started:
                 while not greeting.endswith(b"\n") and (more := self.monitor.recv(4096)):
                     greeting += more
             except TimeoutError:
-                raise GuestFailed(f"QEMU says nothing for {_START_TIME_LIMIT_S:.0f} s",
-                                  where=f"guest {self.boot.guest}") from None  # fmt: skip
+                raise GuestFailed(
+                    f"QEMU says nothing for {_START_TIME_LIMIT_S:.0f} s", where=f"guest {self.boot.guest}"
+                ) from None
             except ConnectionError:
                 greeting = b""
         if not greeting:
@@ -55,8 +56,11 @@ class Started:
         words = self.boot.log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
         binary = Path(self.boot.argv[0]).name
         what = words[-1].removeprefix(f"{binary}: ") if words else "it ended without a word"
-        return GuestFailed(f"QEMU does not start: {what}", where=f"guest {self.boot.guest}",
-                           hint=f"its command line: {shown(self.boot.argv)}")  # fmt: skip
+        return GuestFailed(
+            f"QEMU does not start: {what}",
+            where=f"guest {self.boot.guest}",
+            hint=f"its command line: {shown(self.boot.argv)}",
+        )
 
 
 def start(boot: Boot, taps: Sequence[int]) -> Started:

@@ -103,7 +103,7 @@ def _enter(pid: int) -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     for name, flag in (("user", _CLONE_NEWUSER), ("net", _CLONE_NEWNET)):
         path = Path(f"/proc/{pid}/ns/{name}")
-        if os.readlink(path) == os.readlink(f"/proc/self/ns/{name}"):
+        if path.readlink() == Path(f"/proc/self/ns/{name}").readlink():
             continue
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         if libc.setns(fd, flag) != 0:
@@ -132,8 +132,8 @@ def explain_denied(stderr: str) -> Denied:
     return Denied(
         f"the kernel refused a user and network namespace: {stderr.strip() or 'no reason given'}",
         hint="inside a container it needs --security-opt seccomp=unconfined or --privileged; "
-             "as root: qlan up --realm host",
-    )  # fmt: skip
+        "as root: qlan up --realm host",
+    )
 
 
 def _read(path: str) -> str:

@@ -10,8 +10,11 @@ _INSTALL = {_DEBIAN: "apt install", _FEDORA: "dnf install", _ARCH: "pacman -S"}
 
 _PACKAGES: dict[str, dict[str, str]] = {
     "qemu-system-x86_64": {_DEBIAN: "qemu-system-x86", _FEDORA: "qemu-system-x86-core", _ARCH: "qemu-system-x86"},
-    "qemu-system-aarch64": {_DEBIAN: "qemu-system-arm", _FEDORA: "qemu-system-aarch64-core",
-                            _ARCH: "qemu-system-aarch64"},
+    "qemu-system-aarch64": {
+        _DEBIAN: "qemu-system-arm",
+        _FEDORA: "qemu-system-aarch64-core",
+        _ARCH: "qemu-system-aarch64",
+    },
     "qemu-img": {_DEBIAN: "qemu-utils", _FEDORA: "qemu-img", _ARCH: "qemu-img"},
     "ip": {_DEBIAN: "iproute2", _FEDORA: "iproute", _ARCH: "iproute2"},
     "bridge": {_DEBIAN: "iproute2", _FEDORA: "iproute", _ARCH: "iproute2"},
@@ -26,7 +29,7 @@ _PACKAGES: dict[str, dict[str, str]] = {
     "ssh": {_DEBIAN: "openssh-client", _FEDORA: "openssh-clients", _ARCH: "openssh"},
     "smbd": {_DEBIAN: "samba", _FEDORA: "samba", _ARCH: "samba"},
     "sleep": {_DEBIAN: "coreutils", _FEDORA: "coreutils", _ARCH: "coreutils"},
-}  # fmt: skip
+}
 
 
 def family(os_release: Path = Path("/etc/os-release")) -> str:

@@ -72,8 +72,12 @@ def _has_loopback(table: list[link.Row]) -> bool:
     return any(row["ifname"] == "lo" and "UP" in row["flags"] for row in table)
 
 
-def _links(layout: Layout, tables: Mapping[str, list[link.Row]], namespaces: Mapping[str, Namespace],
-           being_made: list[Resource]) -> Resources:  # fmt: skip
+def _links(
+    layout: Layout,
+    tables: Mapping[str, list[link.Row]],
+    namespaces: Mapping[str, Namespace],
+    being_made: list[Resource],
+) -> Resources:
     making = {one.name: one.key for one in being_made if isinstance(one, Bridge | Veth | Tap)}
     intents = link.Intents(making, str(names.link_group(layout.lab)))
     nested = {key.partition("/")[2].removesuffix(".dhcp"): key for key in namespaces if key != REALM}

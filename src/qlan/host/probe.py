@@ -9,6 +9,7 @@ from pathlib import Path
 
 from qlan.facts import Facts, QemuFacts, UsedPort, UsedSubnet
 from qlan.host import disk, qemu, taken, user
+from qlan.host.run import find_tool
 from qlan.topology.model import Guest, Topology
 
 
@@ -39,6 +40,7 @@ def probe(
         qemu=found,
         disk_formats=_disk_formats(topology.guests),
         run_as=run_as,
+        smbd=_smbd(topology.guests),
     )
 
 
@@ -71,7 +73,17 @@ def _port_floor(uid: int) -> int:
         return 1024
 
 
+def _smbd(guests: Iterable[Guest]) -> bool | None:
+    """Whether samba's server is there; None: nobody shares a folder."""
+    wanted = any(nic.user and nic.user.smb for guest in guests for nic in guest.nics)
+    return find_tool("smbd") is not None if wanted else None
+
+
 def _disk_formats(guests: Iterable[Guest]) -> dict[str, str]:
     """Of the images that are there and whose format the file does not say; what is missing is `check`'s matter."""
-    return {str(one.path): disk.read_format(one.path) for guest in guests for one in guest.disks
-            if one.format is None and one.path.is_file()}  # fmt: skip
+    return {
+        str(one.path): disk.read_format(one.path)
+        for guest in guests
+        for one in guest.disks
+        if one.format is None and one.path.is_file()
+    }

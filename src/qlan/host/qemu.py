@@ -22,8 +22,9 @@ def probe(arch: str, cache: Path) -> QemuFacts:
     binary = tool(f"qemu-system-{arch}")
     data = _cached(binary, cache, "facts", lambda: _ask(binary))
     major, minor, micro = data["version"]
-    return QemuFacts(binary, (major, minor, micro), tuple(data["machines"]), data["default_machine"], data["models"],
-                     data["buses"])  # fmt: skip
+    return QemuFacts(
+        binary, (major, minor, micro), tuple(data["machines"]), data["default_machine"], data["models"], data["buses"]
+    )
 
 
 def is_installed(arch: str) -> bool:
@@ -32,7 +33,7 @@ def is_installed(arch: str) -> bool:
 
 
 def why_no_kvm(arch: str, cache: Path, uid: int | None) -> str:
-    """"" if KVM may be used and works (tried once per boot), else why not."""
+    """ "" if KVM may be used and works (tried once per boot), else why not."""
     reason = kvm.why_not(uid)
     if reason or arch not in ("x86_64", "i386"):
         return reason
@@ -71,8 +72,11 @@ def _ask(binary: str) -> dict[str, Any]:
     models, buses = parse_devices(run([binary, "-machine", "none", "-device", "help"]).stdout)
     return {
         "version": [int(word) for word in found.groups()] if found else [0, 0, 0],
-        "machines": machines, "default_machine": default, "models": models, "buses": buses,
-    }  # fmt: skip
+        "machines": machines,
+        "default_machine": default,
+        "models": models,
+        "buses": buses,
+    }
 
 
 def parse_machines(text: str) -> tuple[list[str], str]:

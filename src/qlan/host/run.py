@@ -48,9 +48,16 @@ def run(
     tool(argv[0])
     try:
         done = subprocess.run(
-            list(argv), input=stdin, capture_output=True, text=True, env=environment(), timeout=time_limit_s,
-            check=False, cwd="/", errors="replace",
-        )  # fmt: skip
+            list(argv),
+            input=stdin,
+            capture_output=True,
+            text=True,
+            env=environment(),
+            timeout=time_limit_s,
+            check=False,
+            cwd="/",
+            errors="replace",
+        )
     except subprocess.TimeoutExpired as error:
         raise NotInTime(f"no end after {time_limit_s:.0f} s", where=shown(argv)) from error
     if done.returncode not in ok:

@@ -46,8 +46,10 @@ def read_ports() -> list[UsedPort]:
     found = []
     for protocol, state in (("tcp", _LISTEN), ("udp", _UDP_UNCONNECTED)):
         for family in ("", "6"):
-            found += [UsedPort(protocol, address, port, owner) for address, port, owner in
-                      _sockets(Path(f"/proc/net/{protocol}{family}"), state)]  # fmt: skip
+            found += [
+                UsedPort(protocol, address, port, owner)
+                for address, port, owner in _sockets(Path(f"/proc/net/{protocol}{family}"), state)
+            ]
     return found
 
 
@@ -62,7 +64,7 @@ def name_owner(port: UsedPort) -> UsedPort:
 
 def _holds(pid: str, socket: str) -> bool:
     with suppress(OSError):
-        return any(os.readlink(entry.path) == socket for entry in os.scandir(f"/proc/{pid}/fd"))
+        return any(str(entry.readlink()) == socket for entry in Path(f"/proc/{pid}/fd").iterdir())
     return False
 
 

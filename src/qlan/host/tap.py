@@ -19,7 +19,10 @@ _IFREQ = struct.Struct("16sH22x")
 
 
 def open_taps(pid: int | None, names: Sequence[str]) -> list[int]:
-    """One descriptor a name, in the network namespace of a process (None: ours).  Denied, ConflictError (a link of that name is there), HostError."""
+    """One descriptor a name, in the network namespace of a process (None: ours).
+
+    Denied, ConflictError (a link of that name is there), HostError.
+    """
     try:
         return open_inside(pid, lambda: [_open(name) for name in names])
     except OSError as error:
@@ -41,11 +44,17 @@ def _explained(error: OSError) -> HostError | ConflictError:
     where = f"TAP {error.filename}" if error.filename != _TUN else _TUN
     if error.errno in (errno.EACCES, errno.EPERM) and not os.access(_TUN, os.R_OK | os.W_OK):
         mode = Path(_TUN).stat().st_mode & 0o777
-        return Denied(f"{_TUN} is not open to this user (mode {mode:04o})", where=where,
-                      hint=f"sudo chmod 0666 {_TUN}   (as udev's default rule has it)")  # fmt: skip
+        return Denied(
+            f"{_TUN} is not open to this user (mode {mode:04o})",
+            where=where,
+            hint=f"sudo chmod 0666 {_TUN}   (as udev's default rule has it)",
+        )
     if error.errno in (errno.ENOENT, errno.ENODEV, errno.ENXIO):
         return Denied("this kernel has no TUN/TAP driver loaded", where=where, hint="sudo modprobe tun")
     if error.errno in (errno.EBUSY, errno.EEXIST, errno.EINVAL):
-        return ConflictError(f"there is already a link of this name ({error.strerror})", where=where,
-                             hint="`ip link show` tells what it is; qlan touches only what it made")  # fmt: skip
+        return ConflictError(
+            f"there is already a link of this name ({error.strerror})",
+            where=where,
+            hint="`ip link show` tells what it is; qlan touches only what it made",
+        )
     return HostError(f"cannot open it: {error.strerror}", where=where)

@@ -31,8 +31,11 @@ def layout(lab: str) -> Layout:
     found = Layout(run, state, lab)
     longest = len(os.fsencode(found.guest("x" * 32) / "serial")) - (32 - len(lab) if len(lab) > 32 else 0)
     if longest > SOCKET_PATH_MAX:
-        raise UsageError(f"the folder for sockets has too long a path ({longest} bytes, {SOCKET_PATH_MAX} are possible)",
-                         where=str(run), hint="set QLAN_RUN_DIR to a shorter one, for instance /tmp/q")  # fmt: skip
+        raise UsageError(
+            f"the path of the folder for sockets is too long ({longest} bytes, at most {SOCKET_PATH_MAX})",
+            where=str(run),
+            hint="set QLAN_RUN_DIR to a shorter one, for instance /tmp/q",
+        )
     return found
 
 
@@ -61,8 +64,10 @@ def find_invoking_uid(run_as: str | None) -> int | None:
     else:
         uid = int(os.environ.get("SUDO_UID") or 0)
     if uid == 0:
-        raise UsageError("QEMU never runs as root, and nobody else is known who called",
-                         hint="name a user: `user: NAME` in the file or `--user NAME` (or call by sudo from that user)")  # fmt: skip
+        raise UsageError(
+            "QEMU never runs as root, and nobody else is known who called",
+            hint="name one: `user: NAME` in the file or `--user NAME` (or call by sudo from that user)",
+        )
     return uid
 
 
@@ -86,10 +91,13 @@ def _runtime_folder() -> Path:
     value = os.environ.get("XDG_RUNTIME_DIR", "")
     if value.startswith("/") and os.access(value, os.W_OK):
         return Path(value) / "qlan"
-    path = Path(f"/tmp/qlan-{os.geteuid()}")  # noqa: S108  checked below
+    path = Path(f"/tmp/qlan-{os.geteuid()}")
     path.mkdir(mode=0o700, exist_ok=True)
     status = path.lstat()
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o022:
-        raise Denied("it belongs to someone else or others may write there", where=str(path),
-                     hint="set QLAN_RUN_DIR to a folder of your own")  # fmt: skip
+        raise Denied(
+            "it belongs to someone else or others may write there",
+            where=str(path),
+            hint="set QLAN_RUN_DIR to a folder of your own",
+        )
     return path

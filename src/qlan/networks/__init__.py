@@ -1,1 +1,1 @@
-"""Topology -> Resources: one file per network kind; `lan` is what bridged kinds share, `guest` what guests are made of."""
+"""Topology -> Resources: a file per network kind; `lan`: what bridged kinds share, `guest`: what guests are."""

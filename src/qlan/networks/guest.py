@@ -8,6 +8,7 @@ from ipaddress import IPv4Interface
 
 from qlan.errors import HostError
 from qlan.facts import QemuFacts
+from qlan.names import MODEL_ALIASES
 from qlan.networks import lan
 from qlan.resources.model import (
     Drive,
@@ -22,8 +23,6 @@ from qlan.resources.model import (
 )
 from qlan.topology import addressing
 from qlan.topology import model as topology
-
-_MODEL_ALIASES = {"virtio": "virtio-net-pci", "ne2k": "ne2k_pci", "usb": "usb-net"}
 
 
 def expand(guest: topology.Guest, site: lan.Site) -> list[Resource]:
@@ -42,15 +41,18 @@ def expand(guest: topology.Guest, site: lan.Site) -> list[Resource]:
 
 def device_name(model: str) -> str:
     """QEMU's device for a model as users say it (`virtio` is `virtio-net-pci`)."""
-    return _MODEL_ALIASES.get(model, model)
+    return MODEL_ALIASES.get(model, model)
 
 
 def qemu_facts(guest: topology.Guest, site: lan.Site) -> QemuFacts:
     """The QEMU for the guest's architecture; HostError if there is none."""
     arch = guest.arch or site.facts.arch
     if arch not in site.facts.qemu:
-        raise HostError(f"no qemu-system-{arch} on this machine", where=f"guest {guest.name}",
-                        hint="install it, or name another `arch:`")  # fmt: skip
+        raise HostError(
+            f"no qemu-system-{arch} on this machine",
+            where=f"guest {guest.name}",
+            hint="install it, or name another `arch:`",
+        )
     return site.facts.qemu[arch]
 
 
@@ -69,8 +71,9 @@ def _nic(guest: topology.Guest, index: int, nic: topology.Nic, tap: Tap | None, 
     backend = TapBackend(tap.key) if tap else _user_backend(guest, nic.user or topology.UserNetwork())
     model = device_name(nic.model)
     bus = qemu_facts(guest, site).buses.get(model, "PCI")
-    return Nic(guest.name, index, model, mac, backend, nic.boot, nic.link_up, mtu, bus,
-               _static_address(guest, index, site))  # fmt: skip
+    return Nic(
+        guest.name, index, model, mac, backend, nic.boot, nic.link_up, mtu, bus, _static_address(guest, index, site)
+    )
 
 
 def _user_backend(guest: topology.Guest, user: topology.UserNetwork) -> UserBackend:
@@ -83,8 +86,17 @@ def _forwards(guest: topology.Guest, index: int, nic: topology.Nic, site: lan.Si
     found = []
     for forward in nic.forwards:
         port = addressing.host_port(forward, site.picks, guest.name, index)
-        found.append(PortForward(guest.name, index, forward.protocol, forward.host_address, port,
-                                 forward.guest_address, forward.guest_port))  # fmt: skip
+        found.append(
+            PortForward(
+                guest.name,
+                index,
+                forward.protocol,
+                forward.host_address,
+                port,
+                forward.guest_address,
+                forward.guest_port,
+            )
+        )
     return found
 
 
@@ -95,13 +107,22 @@ def _machine(guest: topology.Guest, site: lan.Site) -> Machine:
         for disk in guest.disks
     )
     return Machine(
-        guest=guest.name, lab=site.topology.lab, binary=qemu.binary,
-        machine=guest.machine or qemu.default_machine, accel=_accel(guest, site),
-        cpus=guest.cpus, memory_bytes=guest.memory_bytes, drives=drives, kernel=guest.kernel, initrd=guest.initrd,
-        append=_append(guest, site), display=guest.display,
+        guest=guest.name,
+        lab=site.topology.lab,
+        binary=qemu.binary,
+        machine=guest.machine or qemu.default_machine,
+        accel=_accel(guest, site),
+        cpus=guest.cpus,
+        memory_bytes=guest.memory_bytes,
+        drives=drives,
+        kernel=guest.kernel,
+        initrd=guest.initrd,
+        append=_append(guest, site),
+        display=guest.display,
         seed=_seed(guest, site) if guest.cloud_init else (),
-        qemu_args=guest.qemu_args, run_as=site.facts.run_as,
-    )  # fmt: skip
+        qemu_args=guest.qemu_args,
+        run_as=site.facts.run_as,
+    )
 
 
 def _accel(guest: topology.Guest, site: lan.Site) -> str:
@@ -110,8 +131,11 @@ def _accel(guest: topology.Guest, site: lan.Site) -> str:
         return "kvm" if native and not site.facts.kvm else "tcg"
     if guest.accel == "kvm" and (site.facts.kvm or not native):
         reason = site.facts.kvm or f"a guest for {guest.arch} cannot run on this processor"
-        raise HostError(f"accel: kvm is not possible: {reason}", where=f"guest {guest.name}",
-                        hint="write `accel: tcg` (slow, works everywhere) or `accel: auto`")  # fmt: skip
+        raise HostError(
+            f"accel: kvm is not possible: {reason}",
+            where=f"guest {guest.name}",
+            hint="write `accel: tcg` (slow, works everywhere) or `accel: auto`",
+        )
     return guest.accel
 
 

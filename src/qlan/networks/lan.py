@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from ipaddress import IPv4Interface
+from ipaddress import IPv4Address, IPv4Interface
 
 from qlan import names
 from qlan.facts import Facts
@@ -56,7 +56,8 @@ def server(network: Network, site: Site, *, link_key: str, interface: str, names
     subnet = addressing.subnet_of(network, site.picks)
     address = IPv4Interface(f"{addressing.host_address(network, subnet)}/{subnet.prefixlen}")
     first, last = addressing.dhcp_range(network, subnet) if network.dhcp else (None, None)
-    reservations, hosts = [], {}
+    reservations: list[Reservation] = []
+    hosts: dict[str, IPv4Address] = {}
     for guest, index, nic in site.members(network):
         given = addressing.nic_address(site.topology, site.picks, guest.name, index)
         if given is None:
@@ -66,9 +67,17 @@ def server(network: Network, site: Site, *, link_key: str, interface: str, names
             mac = nic.mac or addressing.nic_mac(site.topology, guest.name, index, site.facts.seed)
             reservations.append(Reservation(mac, given, guest.name))
     return Dnsmasq(
-        network=network.name, interface=interface, link_key=link_key, address=address, lab=site.topology.lab,
-        namespace=namespace, first=first, last=last,
+        network=network.name,
+        interface=interface,
+        link_key=link_key,
+        address=address,
+        lab=site.topology.lab,
+        namespace=namespace,
+        first=first,
+        last=last,
         lease_time_s=network.dhcp.lease_time_s if network.dhcp else 3600,
-        reservations=tuple(reservations), hosts=tuple(sorted(hosts.items())) if network.dns else (),
-        dns=network.dns, mtu_bytes=network.mtu_bytes,
-    )  # fmt: skip
+        reservations=tuple(reservations),
+        hosts=tuple(sorted(hosts.items())) if network.dns else (),
+        dns=network.dns,
+        mtu_bytes=network.mtu_bytes,
+    )

@@ -1,7 +1,8 @@
 """wanted + present -> Plan.  The planner does not know what a bridge is: it compares fields and follows `within`.
 
-A step is data.  `create` has no before, `delete` no after, `change` both; a change of a FIXED field becomes a delete and
-a create.  What lives within something that is deleted goes with it: such a step says so in `implied` and costs nothing.
+A step is data.  `create` has no before, `delete` no after, `change` both; a change of a FIXED field becomes a delete
+and a create.  What lives within something that is deleted goes with it:
+such a step says so in `implied` and costs nothing.
 """
 
 from __future__ import annotations
@@ -73,8 +74,9 @@ def plan(
             changed.append(Step(Action.CHANGE, key, before, after))
     leaving = _with_contents(gone | replaced, present)
     deletes = [_delete(key, present, leaving) for key in leaving]
-    creates = [Step(Action.CREATE, key, after=after) for key, after in wanted.items()
-               if key not in present or key in leaving]  # fmt: skip
+    creates = [
+        Step(Action.CREATE, key, after=after) for key, after in wanted.items() if key not in present or key in leaving
+    ]
     changed = [step for step in changed if step.key not in leaving]
     deletes.sort(key=lambda step: order_of(step.resource), reverse=True)
     rest = sorted(creates + changed, key=lambda step: order_of(step.resource))

@@ -13,9 +13,7 @@ from qemu.qmp.error import QMPError
 from qlan.errors import QmpError
 
 
-def execute(
-    path: Path, commands: Sequence[tuple[str, dict[str, Any]]], *, time_limit_s: float = 10.0
-) -> list[Any]:
+def execute(path: Path, commands: Sequence[tuple[str, dict[str, Any]]], *, time_limit_s: float = 10.0) -> list[Any]:
     """What QEMU answers to each command, in order (QEMU's QMP reference has the shapes).
 
     QmpError if it refuses one, does not answer within time_limit_s, or if nobody listens at path.

@@ -75,7 +75,8 @@ class Boot:
     """Start a QEMU.  It gets listening sockets and TAPs as descriptors from FIRST_FD on, in this order.
 
     argv: complete; `sockets` are (path) of the unix sockets to make and listen on, taps the interfaces opened before.
-    own: a folder in which QEMU itself may write.  then: QMP commands to send when it answers (with -S on the command line: the last one is `cont`).
+    own: a folder in which QEMU itself may write.  then: QMP commands to send when it answers (with -S on the command
+    line: the last one is `cont`).
     """
 
     guest: str

@@ -77,6 +77,7 @@ def _dhcp(server: Dnsmasq, scene: Scene) -> list[str]:
         f"dhcp-leasefile={scene.layout.leases(server.network)}",
         f"dhcp-hostsfile={scene.layout.dnsmasq(server.network) / 'reservations'}",
         "dhcp-authoritative",
+        f"dhcp-lease-max={max(1000, int(server.last) - int(server.first) + 1)}",  # its default ends at 1000 guests
         "no-ping",  # the network is ours alone and every fixed address on it is known: don't ask around for 3 s
         "log-dhcp",
         f"dhcp-option=option:router{f',{server.router}' if server.router else ''}",
@@ -99,5 +100,3 @@ def _files(server: Dnsmasq, scene: Scene) -> list[Command]:
         Write(folder / "hosts", hosts),
         Write(folder / "resource.json", record),
     ]
-
-

@@ -22,19 +22,24 @@ def alias(lab: str, key: str) -> str:
 def create_bridge(bridge: Bridge, scene: Scene) -> list[Command]:
     """Made down, set up, marked: two lines."""
     return [
-        Ip(bridge.namespace, f"link add name {bridge.name} address {bridge.mac} mtu {bridge.mtu_bytes} "
-                             f"group {_group(scene)} type bridge {_bridge_options(bridge)}"),
+        Ip(
+            bridge.namespace,
+            f"link add name {bridge.name} address {bridge.mac} mtu {bridge.mtu_bytes} "
+            f"group {_group(scene)} type bridge {_bridge_options(bridge)}",
+        ),
         Ip(bridge.namespace, f"link set dev {bridge.name} alias {alias(scene.lab, bridge.key)} up"),
-    ]  # fmt: skip
+    ]
 
 
 def change_bridge(before: Bridge, after: Bridge, scene: Scene) -> list[Command]:
     """Whatever differs, in place."""
     return [
-        Ip(after.namespace, f"link set dev {after.name} address {after.mac} mtu {after.mtu_bytes} "
-                            f"{_marked(after, scene)}"),
+        Ip(
+            after.namespace,
+            f"link set dev {after.name} address {after.mac} mtu {after.mtu_bytes} {_marked(after, scene)}",
+        ),
         Ip(after.namespace, f"link set dev {after.name} type bridge {_bridge_options(after)}"),
-    ]  # fmt: skip
+    ]
 
 
 def delete_bridge(bridge: Bridge, scene: Scene) -> list[Command]:
@@ -45,19 +50,24 @@ def delete_bridge(bridge: Bridge, scene: Scene) -> list[Command]:
 def create_veth(veth: Veth, scene: Scene) -> list[Command]:
     """Both ends; the far one in the other namespace."""
     return [
-        Ip(veth.namespace, f"link add name {veth.name} mtu {veth.mtu_bytes} group {_group(scene)} type veth "
-                           f"peer name {veth.peer} address {veth.peer_mac} mtu {veth.mtu_bytes} "
-                           f"netns @{veth.peer_namespace}@"),
+        Ip(
+            veth.namespace,
+            f"link add name {veth.name} mtu {veth.mtu_bytes} group {_group(scene)} type veth "
+            f"peer name {veth.peer} address {veth.peer_mac} mtu {veth.mtu_bytes} "
+            f"netns @{veth.peer_namespace}@",
+        ),
         Ip(veth.namespace, f"link set dev {veth.name} master {veth.bridge} alias {alias(scene.lab, veth.key)} up"),
         Ip(veth.peer_namespace, f"link set dev {veth.peer} up"),
-    ]  # fmt: skip
+    ]
 
 
 def change_veth(before: Veth, after: Veth, scene: Scene) -> list[Command]:
     """Enslaved, sized and up again."""
     return [
-        Ip(after.namespace, f"link set dev {after.name} {_master(after.bridge)} mtu {after.mtu_bytes} "
-                            f"{_marked(after, scene)}"),
+        Ip(
+            after.namespace,
+            f"link set dev {after.name} {_master(after.bridge)} mtu {after.mtu_bytes} {_marked(after, scene)}",
+        ),
         Ip(after.peer_namespace, f"link set dev {after.peer} address {after.peer_mac} mtu {after.mtu_bytes} up"),
     ]
 
@@ -71,15 +81,22 @@ def create_tap(tap: Tap, scene: Scene) -> list[Command]:
     """Opened by us, then into its bridge, marked and up in one netlink message."""
     return [
         OpenTap(tap.namespace, tap.name),
-        Ip(tap.namespace, f"link set dev {tap.name} master {tap.bridge} mtu {tap.mtu_bytes} group {_group(scene)} "
-                          f"alias {alias(scene.lab, tap.key)} up"),
-    ]  # fmt: skip
+        Ip(
+            tap.namespace,
+            f"link set dev {tap.name} master {tap.bridge} mtu {tap.mtu_bytes} group {_group(scene)} "
+            f"alias {alias(scene.lab, tap.key)} up",
+        ),
+    ]
 
 
 def change_tap(before: Tap, after: Tap, scene: Scene) -> list[Command]:
     """Another bridge, or back into its own."""
-    return [Ip(after.namespace, f"link set dev {after.name} {_master(after.bridge)} mtu {after.mtu_bytes} "
-                                f"{_marked(after, scene)}")]  # fmt: skip
+    return [
+        Ip(
+            after.namespace,
+            f"link set dev {after.name} {_master(after.bridge)} mtu {after.mtu_bytes} {_marked(after, scene)}",
+        )
+    ]
 
 
 def delete_tap(tap: Tap, scene: Scene) -> list[Command]:

@@ -1,7 +1,7 @@
 """Where a lab's files are.  Everything in `run` dies with the lab; `state` remembers what was picked.
 
-    run/<lab>/lock lab.json journal namespace/<name> dnsmasq/<network>/... guest/<guest>/...
-    state/<lab>/picks.json
+run/<lab>/lock lab.json journal namespace/<name> dnsmasq/<network>/... guest/<guest>/...
+state/<lab>/picks.json
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """A network namespace and the process that keeps it: unshare(1), a shell that writes down who it is, and sleep.
 
 The record is the holder's own /proc/self/stat: its process id (as seen from outside, where that /proc was mounted) and
-its start time, which together name one process for ever.  The shell writes a line to descriptor 3 when the namespace is ready.
+its start time, which together name one process for ever.  The shell writes a line to descriptor 3 when the namespace
+is ready.
 The holder is process 1 of a process namespace (a realm's namespaces share one): with it the kernel ends all that runs
 there.  It ignores SIGCHLD, so that the kernel reaps what is handed to it.
 """

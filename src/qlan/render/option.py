@@ -12,8 +12,7 @@ class Option:
 
     def add(self, **pairs: object) -> None:
         """More pairs; a None is left out."""
-        self._words += [f"{key}={escape(str(value))}"
-                        for key, value in pairs.items() if value is not None]  # fmt: skip
+        self._words += [f"{key}={escape(str(value))}" for key, value in pairs.items() if value is not None]
 
     def __str__(self) -> str:
         return ",".join(self._words)

@@ -27,13 +27,20 @@ def create(machine: Machine, scene: Scene) -> list[Command]:
     then = [QmpCall("set_link", (("name", device_id(nic)), ("up", False))) for nic in unplugged]
     if unplugged:
         then.append(QmpCall("cont"))
-    seed: list[Command] = [Write(layout.guest(guest) / "seed" / name, text, machine.run_as)
-                           for name, text in machine.seed]  # fmt: skip
+    seed: list[Command] = [
+        Write(layout.guest(guest) / "seed" / name, text, machine.run_as) for name, text in machine.seed
+    ]
     boot = Boot(
-        guest, tuple(argv(machine, scene)), record=layout.guest(guest) / "process", log=layout.qemu_log(guest), own=layout.qemu_own(guest),
+        guest,
+        tuple(argv(machine, scene)),
+        record=layout.guest(guest) / "process",
+        log=layout.qemu_log(guest),
+        own=layout.qemu_own(guest),
         sockets=(layout.qmp(guest), layout.serial(guest)),
-        taps=tuple((tap.namespace, tap.name) for tap in taps), then=tuple(then), run_as=machine.run_as,
-    )  # fmt: skip
+        taps=tuple((tap.namespace, tap.name) for tap in taps),
+        then=tuple(then),
+        run_as=machine.run_as,
+    )
     return [*seed, Write(layout.guest(guest) / "guest.json", _record(machine, scene)), boot]
 
 
@@ -101,17 +108,38 @@ def _tap(backend: TapBackend, scene: Scene) -> Tap:
 
 def _base(machine: Machine, scene: Scene, *, paused: bool) -> list[str]:
     words = [
-        machine.binary, "-name", str(Option(machine.guest, process=f"qemu:{machine.guest}")),
-        "-nodefaults", "-no-user-config",
-        "-machine", str(Option(machine.machine, accel=machine.accel)),
-        "-smp", str(machine.cpus), "-m", f"size={machine.memory_bytes // 1024}K",
-        "-chardev", str(Option("socket", id="qmp", fd=_QMP_FD, server="on", wait="off")),
-        "-mon", "chardev=qmp,mode=control",
-        "-chardev", str(Option("socket", id="serial", fd=_SERIAL_FD, server="on", wait="off",
-                               logfile=scene.layout.serial_log(machine.guest), logappend="on")),
-        "-serial", "chardev:serial",
-        "-pidfile", str(scene.layout.qemu_own(machine.guest) / "pid"),
-    ]  # fmt: skip
+        machine.binary,
+        "-name",
+        str(Option(machine.guest, process=f"qemu:{machine.guest}")),
+        "-nodefaults",
+        "-no-user-config",
+        "-machine",
+        str(Option(machine.machine, accel=machine.accel)),
+        "-smp",
+        str(machine.cpus),
+        "-m",
+        f"size={machine.memory_bytes // 1024}K",
+        "-chardev",
+        str(Option("socket", id="qmp", fd=_QMP_FD, server="on", wait="off")),
+        "-mon",
+        "chardev=qmp,mode=control",
+        "-chardev",
+        str(
+            Option(
+                "socket",
+                id="serial",
+                fd=_SERIAL_FD,
+                server="on",
+                wait="off",
+                logfile=scene.layout.serial_log(machine.guest),
+                logappend="on",
+            )
+        ),
+        "-serial",
+        "chardev:serial",
+        "-pidfile",
+        str(scene.layout.qemu_own(machine.guest) / "pid"),
+    ]
     if machine.accel == "kvm":
         words += ["-cpu", "host"]
     words += _display(machine, scene)

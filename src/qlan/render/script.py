@@ -21,8 +21,14 @@ _PID = re.compile(r"@([^@]+)@")
 def script(commands: Sequence[Command], layout: Layout, *, rootless: bool, plan: Sequence[str], python: str) -> str:
     """The whole script.  plan: its lines, for the head.  python: the interpreter that has qlan, for TAP descriptors."""
     writer = _Writer(rootless, python)
-    head = ["#!/bin/sh", f"# What `qlan up` does for lab {layout.lab}:", *(f"#   {line}" for line in plan),
-            "set -eu", 'pid_of() { read -r pid rest <"$1"; echo "$pid"; }', ""]  # fmt: skip
+    head = [
+        "#!/bin/sh",
+        f"# What `qlan up` does for lab {layout.lab}:",
+        *(f"#   {line}" for line in plan),
+        "set -eu",
+        'pid_of() { read -r pid rest <"$1"; echo "$pid"; }',
+        "",
+    ]
     for command in commands:
         writer.add(command)
     return "\n".join([*head, *writer.finished()]) + "\n"
@@ -102,8 +108,15 @@ class _Writer:
         ]
 
     def _boot(self, command: Boot) -> list[str]:
-        words = [self._python, "-m", "qlan.host.handover", "--guest", command.guest,
-                 "--folder", str(command.record.parent)]  # fmt: skip
+        words = [
+            self._python,
+            "-m",
+            "qlan.host.handover",
+            "--guest",
+            command.guest,
+            "--folder",
+            str(command.record.parent),
+        ]
         lines: list[str] = []
         for namespace, name in command.taps:
             words += ["--tap", name]

@@ -19,18 +19,36 @@ def _with_machine(*_: Any) -> list[Command]:
 
 
 CREATE: dict[type[Resource], Writer] = {
-    Namespace: namespace.create, Bridge: ip.create_bridge, Address: ip.create_address, Veth: ip.create_veth,
-    Tap: ip.create_tap, Dnsmasq: dnsmasq.create, Machine: qemu.create, Nic: _with_machine, PortForward: _with_machine,
-}  # fmt: skip
+    Namespace: namespace.create,
+    Bridge: ip.create_bridge,
+    Address: ip.create_address,
+    Veth: ip.create_veth,
+    Tap: ip.create_tap,
+    Dnsmasq: dnsmasq.create,
+    Machine: qemu.create,
+    Nic: _with_machine,
+    PortForward: _with_machine,
+}
 
 CHANGE: dict[type[Resource], Writer] = {
-    Namespace: namespace.change, Bridge: ip.change_bridge, Veth: ip.change_veth, Tap: ip.change_tap, Dnsmasq: dnsmasq.change,
-}  # fmt: skip
+    Namespace: namespace.change,
+    Bridge: ip.change_bridge,
+    Veth: ip.change_veth,
+    Tap: ip.change_tap,
+    Dnsmasq: dnsmasq.change,
+}
 
 DELETE: dict[type[Resource], Writer] = {
-    Namespace: namespace.delete, Bridge: ip.delete_bridge, Address: ip.delete_address, Veth: ip.delete_veth,
-    Tap: ip.delete_tap, Dnsmasq: dnsmasq.delete, Machine: qemu.delete, Nic: _with_machine, PortForward: _with_machine,
-}  # fmt: skip
+    Namespace: namespace.delete,
+    Bridge: ip.delete_bridge,
+    Address: ip.delete_address,
+    Veth: ip.delete_veth,
+    Tap: ip.delete_tap,
+    Dnsmasq: dnsmasq.delete,
+    Machine: qemu.delete,
+    Nic: _with_machine,
+    PortForward: _with_machine,
+}
 
 
 def create(resource: Resource, scene: Scene) -> list[Command]:

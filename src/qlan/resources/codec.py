@@ -19,9 +19,9 @@ from qlan.resources.model import Resource
 
 _TEXT_TYPES: tuple[type, ...] = (IPv4Interface, IPv4Address, IPv4Network, IPv6Network, Path)
 _CLASSES: dict[str, type] = {
-    cls.__name__: cls for cls in (*model.RESOURCE_TYPES, model.Reservation, model.Drive, model.UserBackend,
-                                  model.TapBackend)
-}  # fmt: skip
+    cls.__name__: cls
+    for cls in (*model.RESOURCE_TYPES, model.Reservation, model.Drive, model.UserBackend, model.TapBackend)
+}
 
 Decoder = Callable[[Any], Any]
 
@@ -40,14 +40,14 @@ def encode(value: Any) -> Any:
 
 def decode(data: dict[str, Any]) -> Resource:
     """The resource that `encode` wrote; ValueError (or KeyError, TypeError) if the data is none."""
-    cls = _CLASSES[data["type"]]
+    cls: Any = _CLASSES[data["type"]]
     if cls not in model.RESOURCE_TYPES:
         raise ValueError(f"{data['type']} is not a resource")
-    return typing.cast(Resource, _dataclass_decoder(cls)(data))
+    return typing.cast("Resource", _dataclass_decoder(cls)(data))
 
 
 @cache
-def _dataclass_decoder(cls: type) -> Decoder:
+def _dataclass_decoder(cls: Any) -> Decoder:
     hints = typing.get_type_hints(cls)
     decoders = {field.name: _decoder(hints[field.name]) for field in dataclasses.fields(cls)}
 
@@ -65,9 +65,9 @@ def _decoder(hint: Any) -> Decoder:
     if origin in (types.UnionType, typing.Union):
         return _union_decoder([arg for arg in typing.get_args(hint) if arg is not types.NoneType])
     if dataclasses.is_dataclass(hint):
-        return _dataclass_decoder(typing.cast(type, hint))
+        return _dataclass_decoder(typing.cast("type", hint))
     if hint in _TEXT_TYPES:
-        return typing.cast(Decoder, hint)
+        return typing.cast("Decoder", hint)
     return lambda value: value
 
 

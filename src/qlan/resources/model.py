@@ -8,7 +8,6 @@ be changed in place: a change of one of them means delete and create.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from functools import cache
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Network
 from pathlib import Path
 from typing import ClassVar
@@ -187,9 +186,22 @@ class Dnsmasq:
     mtu_bytes: int | None = None
     bound: bool = True
     FIXED: ClassVar[frozenset[str]] = frozenset(
-        {"network", "interface", "link_key", "address", "namespace", "first", "last", "lease_time_s", "lab", "dns",
-         "router", "mtu_bytes", "bound"}
-    )  # fmt: skip
+        {
+            "network",
+            "interface",
+            "link_key",
+            "address",
+            "namespace",
+            "first",
+            "last",
+            "lease_time_s",
+            "lab",
+            "dns",
+            "router",
+            "mtu_bytes",
+            "bound",
+        }
+    )
 
     @property
     def key(self) -> str:
@@ -234,9 +246,24 @@ class Machine:
     qemu_args: tuple[str, ...] = ()
     run_as: int | None = None  # a uid; None: whoever runs qlan
     FIXED: ClassVar[frozenset[str]] = frozenset(
-        {"guest", "lab", "binary", "machine", "accel", "cpus", "memory_bytes", "drives", "kernel", "initrd", "append",
-         "display", "seed", "qemu_args", "run_as"}
-    )  # fmt: skip
+        {
+            "guest",
+            "lab",
+            "binary",
+            "machine",
+            "accel",
+            "cpus",
+            "memory_bytes",
+            "drives",
+            "kernel",
+            "initrd",
+            "append",
+            "display",
+            "seed",
+            "qemu_args",
+            "run_as",
+        }
+    )
 
     @property
     def key(self) -> str:
@@ -345,13 +372,25 @@ class PortForward:
 Resource = Namespace | Bridge | Address | Veth | Tap | Dnsmasq | Machine | Nic | PortForward
 
 RESOURCE_TYPES: tuple[type[Resource], ...] = (
-    Namespace, Bridge, Veth, Address, Tap, Dnsmasq, Machine, Nic, PortForward,
-)  # fmt: skip
+    Namespace,
+    Bridge,
+    Veth,
+    Address,
+    Tap,
+    Dnsmasq,
+    Machine,
+    Nic,
+    PortForward,
+)
 
 Resources = dict[str, Resource]  # by key
 
 
-@cache
 def field_names(kind: type) -> tuple[str, ...]:
     """The fields of a resource type (or of a part of one), in their order."""
-    return tuple(field.name for field in fields(kind))
+    if kind not in _FIELD_NAMES:
+        _FIELD_NAMES[kind] = tuple(field.name for field in fields(kind))
+    return _FIELD_NAMES[kind]
+
+
+_FIELD_NAMES: dict[type, tuple[str, ...]] = {}
