@@ -11,6 +11,7 @@ import os
 
 import argcomplete
 
+from qlan.cli import which
 from qlan.cli.parser import Parser, verb_module
 from qlan.cli.verbs import VERBS
 
@@ -25,17 +26,19 @@ def parser_for(verb: str) -> argparse.ArgumentParser:
     """A parser with every verb, and the words of one of them."""
     parser = Parser(prog="qlan")
     parser.add_argument("--version", action="store_true")
+    which.add_lab(parser)
+    _hush(parser)
     verbs = parser.add_subparsers(dest="verb")
     for name, text in VERBS.items():
         one = verbs.add_parser(name, help=text, prog=f"qlan {name}")
         if name == verb:
-            _quiet_completers(one, name)
+            verb_module(name).define(one)
+            _hush(one)
     return parser
 
 
-def _quiet_completers(parser: argparse.ArgumentParser, verb: str) -> None:
+def _hush(parser: argparse.ArgumentParser) -> None:
     """A name that cannot be found out (a broken file, no lab) is no reason for a message in the middle of a line."""
-    verb_module(verb).define(parser)
     for action in parser._actions:
         completer = getattr(action, "completer", None)
         if completer is not None:

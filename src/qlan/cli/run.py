@@ -8,9 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from qlan.cli import arrivals, which
+from qlan.cli import which
 from qlan.cli.output import print_json
-from qlan.cli.parser import seconds
 from qlan.cli.progress import Progress
 from qlan.errors import ConflictError, UsageError
 from qlan.lab import Lab, UpReport
@@ -53,7 +52,6 @@ def define(parser: argparse.ArgumentParser) -> None:
     machine.add_argument("--accel", choices=("auto", "kvm", "tcg"), help="default: auto, KVM where it works")
     machine.add_argument("--display", choices=("none", "sdl", "gtk", "vnc", "spice"), help="default: none")
     parser.add_argument("--console", action="store_true", help="attach to its serial console at once")
-    parser.add_argument("--timeout", type=seconds, default=arrivals.TIMEOUT_S, help=argparse.SUPPRESS)
     which.add_realm(parser)
     which.add_json(parser)
 

@@ -74,19 +74,20 @@ def find_file() -> Path | None:
 
 def split(names: Sequence[str], args: argparse.Namespace) -> list[str]:
     """Guests' names without their lab; `LAB/GUEST` sets args.lab.  UsageError if they are of several labs."""
-    found = []
-    for name in names:
-        lab, slash, guest = name.rpartition("/")
-        if slash:
-            if args.file or args.lab not in (None, lab):
-                raise UsageError(f"`{name}` names another lab than {f'-l {args.lab}' if args.lab else '-f'}",
-                                 hint="guests of one lab at a time")  # fmt: skip
-            args.lab = lab
-        found.append(guest)
-    if args.lab and any("/" not in name for name in names) and any("/" in name for name in names):
+    parts = [name.rpartition("/") for name in names]
+    guests = [guest for _, _, guest in parts]
+    labs = {lab for lab, slash, _ in parts if slash}
+    if args.file and labs:
+        raise UsageError(f"-f and `{names[0]}` both name a lab", hint=f"write {' '.join(guests)}")
+    labs |= {args.lab} if args.lab else set()
+    if len(labs) > 1:
+        raise UsageError(f"several labs are named: {', '.join(sorted(labs))}", hint="one lab at a time")
+    if labs and not args.lab and not all(slash for _, slash, _ in parts):
+        [lab] = labs
         raise UsageError(f"either all guests are named with their lab or none: {' '.join(names)}",
-                         hint=f"write {' '.join(f'{args.lab}/{guest}' for guest in found)}")  # fmt: skip
-    return found
+                         hint=f"write {' '.join(f'{lab}/{guest}' for guest in guests)}")  # fmt: skip
+    args.lab = next(iter(labs), None)
+    return guests
 
 
 def lab_of_file(args: argparse.Namespace) -> Lab:
