@@ -264,6 +264,8 @@ class Lab:
         grace_s: float = STOP_GRACE_S,
     ) -> UpReport:
         """Make it so.  guests: only these and what they need; restart: also where a running guest must be restarted."""
+        from qlan.host import tools
+
         start = time.monotonic()
         with self._locked():
             wanted = self._scoped(guests)
@@ -280,6 +282,7 @@ class Lab:
                 )
                 wanted = scope.without(postponed, wanted, there)
                 again = frozenset(f"machine/{guest}" for guest in cut if guest not in postponed)
+                tools.require(step.after for step in plan(wanted, there).steps if step.after is not None)
                 done = self._apply(host, wanted, before, again, progress)
         return UpReport(done, postponed, time.monotonic() - start)
 

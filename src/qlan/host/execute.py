@@ -171,12 +171,22 @@ def _start_holder(argv: list[str], record: Path) -> None:
     os.close(ready_write)
     with os.fdopen(ready_read, "rb") as ready:
         ready.read(1)
+    words = _said(error_read)
     if process.find_recorded(record) is None:
-        os.set_blocking(error_read, False)
-        words = os.read(error_read, 4096).decode(errors="replace")
-        os.close(error_read)
-        raise explain_denied(words or shown(argv))
-    os.close(error_read)
+        if argv[0] in words or not words:  # unshare's or nsenter's own complaint
+            raise explain_denied(words or shown(argv))
+        raise HostError(words.strip(), where=str(record))
+
+
+def _said(pipe: int) -> str:
+    """What is in a pipe now; its other end may be open."""
+    os.set_blocking(pipe, False)
+    try:
+        return os.read(pipe, 4096).decode(errors="replace")
+    except BlockingIOError:
+        return ""
+    finally:
+        os.close(pipe)
 
 
 def _explain_ip(error: CommandFailed, batch: list[Ip], argv: list[str]) -> None:

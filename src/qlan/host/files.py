@@ -14,7 +14,7 @@ from qlan.errors import HostError
 def write(path: Path, text: str, *, uid: int | None = None, mode: int = 0o644) -> None:
     """Replace a file in one step; its folder is made.  HostError when there is no room or no right."""
     try:
-        make_folder(path.parent, uid=uid)
+        _make_folder(path.parent, uid)
         temporary = path.with_name(f".{path.name}.{os.getpid()}")
         try:
             temporary.write_text(text, encoding="utf-8")
@@ -31,7 +31,14 @@ def write(path: Path, text: str, *, uid: int | None = None, mode: int = 0o644) -
 
 
 def make_folder(path: Path, *, uid: int | None = None) -> None:
-    """A folder that others can look into but not change (a dnsmasq without root must read its files)."""
+    """A folder that others can look into but not change (a dnsmasq without root must read its files).  HostError."""
+    try:
+        _make_folder(path, uid)
+    except OSError as error:
+        raise explained(error, path) from error
+
+
+def _make_folder(path: Path, uid: int | None) -> None:
     if path.is_dir():
         return
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -66,9 +66,10 @@ class Started:
 def start(boot: Boot, taps: Sequence[int]) -> Started:
     """Start it; the TAPs' descriptors are closed here and live on in QEMU."""
     files.make_folder(boot.own, uid=boot.run_as)
-    listeners = [_listen(path, boot.run_as) for path in boot.sockets]
+    listeners: list[socket.socket] = []
     monitor = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
+        listeners += [_listen(path, boot.run_as) for path in boot.sockets]
         monitor.connect(str(boot.sockets[0]))
         _spawn(boot, [*(listener.fileno() for listener in listeners), *taps])
     except OSError as error:
