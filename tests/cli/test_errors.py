@@ -1,0 +1,182 @@
+"""What goes wrong is said in three lines, with an exit status that tells who must act."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from ..kernel.place import Place
+from .conftest import LAB, Terminal
+
+UNKNOWN_LAB = "qlan: error: no lab `nosuch` is up\n  hint:  up now: none\n"
+
+
+@pytest.mark.parametrize(
+    "words, said",
+    [
+        (["upp"], "qlan: error: there is no verb `upp`\n  hint:  did you mean `qlan up`?\n"),
+        (["--foo"], "qlan: error: there is no option `--foo`\n  hint:  qlan --help\n"),
+        (["status", "--jsno"], "qlan: error: unrecognized arguments: --jsno\n  hint:  did you mean `--json`?\n"),
+        (["up", "--js"], "qlan: error: unrecognized arguments: --js\n  hint:  qlan up --help\n"),
+        (["up", "--timeout", "soon"], "qlan: error: argument --timeout: `soon` is not a time in seconds, like 30 or "
+         "0.5\n  hint:  qlan up --help\n"),
+        (["status", "-l", "nosuch"], UNKNOWN_LAB),
+        (["-l", "nosuch", "status"], UNKNOWN_LAB),
+        (["--lab=nosuch", "status"], UNKNOWN_LAB),
+        (["status", "-l", "../../etc"], "qlan: error: no lab `../../etc` is up\n  hint:  up now: none\n"),
+        (["check"], "qlan: error: there is no qlan.yaml here or in a parent folder\n"
+         "  hint:  `qlan init` writes one; -f FILE names another\n"),
+        (["up", "-f", "nosuch.yaml"], "nosuch.yaml:1:1: there is no such file\n  hint: `qlan init` writes one; `-f FILE` "
+         "names another\nqlan: error: 1 problem in the topology\n"),
+        (["up", "a/x", "b/y"], "qlan: error: several labs are named: a, b\n  hint:  one lab at a time\n"),
+        (["up", "x", "b/y"], "qlan: error: either all guests are named with their lab or none: x b/y\n"
+         "  hint:  write b/x b/y\n"),
+        (["exec"], "qlan: error: no command is named\n  hint:  write one: qlan exec -- ip address\n"),
+        (["run"], "qlan: error: nothing to start is named\n  hint:  qlan run DISK, or qlan run --kernel FILE\n"),
+        (["run", "x.img", "--nic", "lan"], "qlan: error: `--nic lan` names a network, and a guest of `qlan run` stands "
+         "alone\n  hint:  `--nic user`, `--nic none`; or put both into a qlan.yaml (`qlan init`)\n"),
+        (["run", "x.img", "--memory", "5"], "qlan: error: `5` has no unit\n  hint:  write `5M` or `5G`\n"),
+    ],
+)  # fmt: skip
+def test_wrong_words(place: Place, words: list[str], said: str) -> None:
+    done = place.qlan(*words, check=False)
+    assert (done.stderr, done.stdout, done.returncode) == (said, "", 2)
+
+
+def test_bare_qlan_shows_help_and_fails(place: Place) -> None:
+    done = place.qlan(check=False)
+    assert done.stdout.startswith("usage: qlan VERB [OPTIONS]")
+    assert done.returncode == 2
+
+
+def test_all_problems_of_a_file_at_once(shop: Place) -> None:
+    file = shop.folder / "qlan.yaml"
+    file.write_text(file.read_text().replace("kind: host-only", "kind: hostonly").replace("model:", "modle:"))
+    done = shop.qlan("up", check=False)
+    lines = done.stderr.splitlines()
+    places = [line.split(": ")[0] for line in lines if line.startswith("qlan.yaml:")]
+    assert len(places) == 2
+    assert places == sorted(places, key=lambda text: int(text.split(":")[1]))
+    assert "  hint: did you mean `host-only`?" in lines
+    assert "  hint: did you mean `model`?" in lines
+    assert lines[-1] == "qlan: error: 2 problems in the topology"
+    assert (done.returncode, done.stdout) == (2, "")
+
+
+def test_problems_carry_the_place_from_where_one_stands(shop: Place) -> None:
+    (shop.folder / "qlan.yaml").write_text(LAB.replace("lab: shop", "labb: shop"))
+    below = shop.folder / "a" / "b"
+    below.mkdir(parents=True)
+    done = subprocess.run([*shop.enter, sys.executable, "-m", "qlan", "check"], env=shop.environment, cwd=below,
+                          text=True, capture_output=True, check=False)  # fmt: skip
+    assert done.stdout.startswith("../../qlan.yaml:1:1: ")
+
+
+def test_json_errors_are_one_object_on_standard_error(shop: Place) -> None:
+    done = shop.qlan("status", "-l", "nosuch", "--json", check=False)
+    assert json.loads(done.stderr) == {
+        "error": {"kind": "UsageError", "exit_status": 2, "what": "no lab `nosuch` is up", "where": "",
+                  "hint": "up now: none"}
+    }  # fmt: skip
+    (shop.folder / "qlan.yaml").write_text("lab: [\n")
+    done = shop.qlan("up", "--json", check=False)
+    [problem] = json.loads(done.stderr)["error"]["problems"]
+    assert (problem["file"], problem["line"]) == ("qlan.yaml", 2)
+    assert done.stdout == ""
+
+
+def test_json_of_somebody_else_is_not_ours(shop: Place) -> None:
+    done = shop.qlan("exec", "-l", "nosuch", "--", "x", "--json", check=False)
+    assert done.stderr == UNKNOWN_LAB
+
+
+def test_a_bug_leaves_a_traceback_and_status_70(place: Place) -> None:
+    code = "import qlan.cli.status as s, sys; s.run = lambda args: 1 // 0; from qlan.cli.main import main; sys.exit(main())"
+    done = place.run(sys.executable, "-c", code, "status", check=False)
+    assert done.returncode == 70
+    assert "ZeroDivisionError" in done.stderr
+    assert done.stderr.endswith("qlan: this is a bug of qlan: please report it, with the text above and what you typed\n")
+
+
+def test_a_closed_pipe_is_no_reason_to_complain(shop: Place) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run([*shop.enter, sys.executable, "-m", "qlan", "plan"], stdout=write, stderr=subprocess.PIPE,
+                          env=shop.environment, cwd=shop.folder, check=False)  # fmt: skip
+    os.close(write)
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
+def test_a_closed_pipe_does_not_take_a_lab_back(shop: Place) -> None:
+    """Progress is for whoever listens; the lab is what was asked for."""
+    read, write = os.pipe()
+    os.close(read)
+    subprocess.run([*shop.enter, sys.executable, "-m", "qlan", "up", "--no-wait"], stdout=write, stderr=write,
+                   env=shop.environment, cwd=shop.folder, check=False)  # fmt: skip
+    os.close(write)
+    assert shop.qlan("plan").stdout == "lab shop: nothing to do\n"
+
+
+def test_interrupted_while_waiting(shop: Place) -> None:
+    with Terminal(shop, "up") as terminal:
+        terminal.expect(b"waiting for the network of")
+        terminal.interrupt()
+        assert terminal.wait() == 130
+        assert b"qlan: interrupted: the lab stays up, but not all" in terminal.said
+    assert "nothing to do" in shop.qlan("plan").stdout
+
+
+def test_interrupted_while_making(shop: Place) -> None:
+    """Stopped at the first batch of steps: what was made is taken back."""
+    code = (
+        "import os, signal, sys; from qlan.cli import progress;"
+        "progress.Progress.steps = lambda self, steps: os.kill(os.getpid(), signal.SIGINT);"
+        "from qlan.cli.main import main; sys.exit(main())"
+    )
+    done = shop.run(sys.executable, "-c", code, "up", check=False)
+    assert done.returncode == 130
+    assert done.stderr.endswith("qlan: interrupted: the host was put back to what it was\n")
+    assert "Traceback" not in done.stderr
+    assert shop.processes() == []
+
+
+def test_not_in_time(shop: Place) -> None:
+    done = shop.qlan("up", "--timeout", "0.3", check=False)
+    assert done.returncode == 8
+    assert "qlan: error: no lease within 0 s: web's NIC 0 on lan" in done.stderr
+    assert shop.processes() != []
+
+
+def test_a_file_of_somebody_else_in_a_parent_folder(shop: Place) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can give a file away")
+    os.chown(shop.folder / "qlan.yaml", 12345, -1)
+    below = shop.folder / "below"
+    below.mkdir()
+    environment = {name: value for name, value in shop.environment.items() if name != "SUDO_UID"}
+    done = subprocess.run([*shop.enter, sys.executable, "-m", "qlan", "plan"], env=environment, cwd=below, text=True,
+                          capture_output=True, check=False)  # fmt: skip
+    assert done.returncode == 2
+    assert "this file belongs to someone else" in done.stderr
+
+
+def test_a_terminated_console_gives_the_terminal_back(shop_up: Place) -> None:
+    import termios
+
+    with Terminal(shop_up, "console", "web") as terminal:
+        before = termios.tcgetattr(terminal.slave)
+        terminal.expect(b"Ctrl-] detaches")
+        terminal.type(b"\r")  # the loop is entered when this is taken
+        for _ in range(100):
+            if termios.tcgetattr(terminal.slave) != before:
+                break
+            signal.sigtimedwait([], 0.05)
+        assert termios.tcgetattr(terminal.slave)[3] & termios.ECHO == 0
+        terminal.process.send_signal(signal.SIGTERM)
+        assert terminal.wait() == 128 + signal.SIGTERM
+        assert termios.tcgetattr(terminal.slave) == before
