@@ -17,7 +17,9 @@ anything or asks the machine: what depends on the host (is there such a bridge) 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from qlan.cmdline.backends import check_backend
 from qlan.cmdline.check import check_clause
@@ -138,8 +140,13 @@ def _is_qemu(command: Command) -> bool:
 
 def _reading(command: Command, text: str, language: Rules) -> Reading:
     line, faults = parse_words(command, text, language)
-    found = faults + list(_check(line, language))
+    found = faults + list(_check(line, replace(language, foreign=_is_foreign(line))))
     return Reading(line, tuple(sorted(set(found), key=lambda fault: fault.offset)))
+
+
+def _is_foreign(line: CommandLine) -> bool:
+    hit = re.search(r"qemu-system-(\w+)", line.program.text) if line.program else None
+    return hit is not None and hit[1] not in ("x86_64", "i386")
 
 
 def _check(line: CommandLine, language: Rules) -> Iterator[Fault]:

@@ -27,7 +27,7 @@ _REMOVED_TYPES = {
     "dump": "-object filter-dump,netdev=ID,file=FILE",
     "channel": "guestfwd= of -nic user",
 }
-_PCI_ADDRESS = re.compile(r"([0-9a-fA-F]+)(?:\.([0-7]))?", re.ASCII)
+_PCI_ADDRESS = re.compile(r"\s*\+?(?:0[xX])?([0-9a-fA-F]+)(?:\.\s*\+?(?:0[xX])?0*[0-7])?", re.ASCII)
 
 
 def is_open(clause: Clause, text: str) -> bool:
@@ -249,6 +249,8 @@ def _check_device(clause: Clause, rules: Rules) -> Iterator[Fault]:
         return
     device = rules.device(name)
     if is_open(clause, name) or name in rules.others:
+        return
+    if device is None and rules.foreign:
         return
     if device is None:
         known = {*rules.devices, *(device.alias for device in rules.devices.values() if device.alias)}

@@ -14,6 +14,7 @@ from qlan.cmdline.model import Clause, CommandLine, Form, Kind, Other
 from qlan.cmdline.schema import Rules
 from qlan.cmdline.shell import Word
 from qlan.cmdline.tokens import Setting, Spelling
+from qlan.cmdline.values import is_multicast_mac
 from qlan.cmdline.wiring import MAX_NICS, Card, Plug, Wiring, wire
 
 Part = Clause | Other
@@ -230,7 +231,7 @@ def _hindrance(edit: _Edit, plug: Plug, cards: list[Card], count: int) -> str:
     clause = _clause_of(card)
     if clause.kind is not Kind.DEVICE:
         return f"its NIC is a -{clause.kind}"
-    if int(card.mac[:2] or "0", 16) & 1:
+    if is_multicast_mac(card.mac):
         return "-nic takes no multicast MAC address"
     more = sorted({setting.key for setting in clause.settings} - _OWN_TO_DEVICE)
     if more:

@@ -39,9 +39,12 @@ def reach_of(plug: Plug, mode: UserMode | None) -> Reach:
                 "by passt's ports only", "passt",
             )  # fmt: skip
         case "tap":
-            name = said("ifname") or ("an open descriptor" if said("fd") or said("fds") else "a new TAP")
-            bridge = said("br") if said("helper") else None
-            return Reach(f"TAP {name}" + (f" on bridge {bridge}" if bridge else ""), *_BRIDGED, str(bridge or name))
+            if said("helper"):
+                bridge = said("br") or "br0"
+                return Reach(f"TAP on bridge {bridge}, made by {said('helper')}", *_BRIDGED, bridge)
+            name = f"TAP {said('ifname')}" if said("ifname") else "new TAP"
+            name = "TAP behind an open descriptor" if said("fd") or said("fds") else name
+            return Reach(name, *_BRIDGED, said("ifname") or "TAP")
         case "bridge":
             bridge = said("br") or "br0"
             return Reach(f"TAP on bridge {bridge}, made by the bridge helper", *_BRIDGED, bridge)

@@ -55,6 +55,7 @@ class Rules:
 
     compiled: netdev types in the program (in Debian's, unless it is asked).  others: devices that are no network
     devices.  words: command-line option -> whether an argument follows.  models: what `-nic model=` takes on a PC.
+    foreign: another processor's program, which has devices that the data lacks.
     """
 
     version: Version
@@ -66,6 +67,7 @@ class Rules:
     others: frozenset[str]
     filters: Mapping[str, Mapping[str, str]]
     models: frozenset[str]
+    foreign: bool = False
 
     @property
     def name(self) -> str:

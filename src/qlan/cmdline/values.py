@@ -118,6 +118,11 @@ def parse_device_mac(text: str) -> str:
     return text.lower().replace("-", ":")
 
 
+def is_multicast_mac(mac: str) -> bool:
+    """Whether the first byte is odd; False for what is no address."""
+    return _MAC.fullmatch(mac) is not None and int(mac[:2], 16) & 1 == 1
+
+
 def parse_nic_mac(text: str) -> str:
     """`mac=` of -nic and `macaddr=` of -net nic (net/net.c): six hex numbers, or one number for the last three bytes
     (the first three are 0 then).

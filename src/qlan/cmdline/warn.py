@@ -12,6 +12,7 @@ from qlan.cmdline.model import Clause, Fault, Kind, Reading
 from qlan.cmdline.schema import Rules
 from qlan.cmdline.tokens import Setting, Spelling
 from qlan.cmdline.usermode import UserMode
+from qlan.cmdline.values import is_multicast_mac
 from qlan.cmdline.wiring import Card, Plug, Wiring
 from qlan.facts import Facts
 
@@ -55,7 +56,7 @@ def _addresses(wiring: Wiring) -> Iterator[Fault]:
         if card.mac in seen:
             what = f"{card.name} and {seen[card.mac].name} have the same address {card.mac}"
             yield _warning(card.clause, "same-mac", what, "an address of its own for each NIC")
-        if card.own_mac and int(card.mac[:2] or "0", 16) & 1:
+        if card.own_mac and is_multicast_mac(card.mac):
             yield _warning(card.clause, "multicast-mac", f"{card.mac} is a multicast address", "an even first byte")
         seen[card.mac] = card
 

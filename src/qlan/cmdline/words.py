@@ -13,6 +13,8 @@ from qlan.cmdline.shell import place
 def explanation_text(explanation: Explanation, file: str = "") -> str:
     """Verdict, picture, NICs, networks, forwards, warnings."""
     lines = [*_verdict(explanation, file)]
+    if not explanation.ok:
+        return "\n".join(lines) + "\n"
     if explanation.nics or explanation.netdevs:
         lines += ["", *_picture(explanation), ""]
     if not explanation.nics:
@@ -85,7 +87,7 @@ def _verdict(explanation: Explanation, file: str) -> Iterator[str]:
 
 def _picture(explanation: Explanation) -> Iterator[str]:
     """One line a wire: guest's NIC, netdev, what is behind it; forwards point the other way."""
-    rows = []
+    rows: list[tuple[str, str, str, list[ForwardView]]] = []
     for nic in explanation.nics:
         label = f"{nic.name} {nic.model} {nic.mac}{'*' if nic.mac_is_default else ''}"
         views = [view for view in explanation.netdevs if view.id in nic.netdevs]
@@ -115,8 +117,9 @@ def _netdev_lines(explanation: Explanation, view: NetdevView) -> Iterator[str]:
     yield f"{view.id} ({nics}): {view.reach.what}"
     if view.guest:
         yield f"  the guest's address: {view.guest} by DHCP"
-    yield f"  reaches: other guests: {view.reach.guests}; the host: {view.reach.host}; the outside: {view.reach.outside}"
-    yield f"  is reached: {view.reach.inbound}"
+    reach = view.reach
+    yield f"  reaches other guests: {reach.guests}; the host: {reach.host}; the outside: {reach.outside}"
+    yield f"  is reached by others: {reach.inbound}"
     for forward in explanation.forwards:
         if forward.netdev == view.id:
             yield f"  forward: {_forward(forward)}"
