@@ -15,14 +15,16 @@ SOURCE = ROOT / "src" / "qlan"
 PLAN = ROOT / "docs" / "architecture.md"
 
 PURE_BELOW = 4
-IMPURE_MODULES = frozenset(
-    "asyncio ctypes datetime fcntl getpass glob http multiprocessing os platform pwd random secrets select shutil signal "
-    "socket subprocess sys tempfile threading time urllib uuid".split()
-)  # fmt: skip
-IMPURE_CALLS = frozenset(
-    "absolute chmod cwd exists expanduser glob home input is_dir is_file iterdir lstat mkdir open print read_bytes "
-    "read_text rename resolve rglob rmdir stat symlink_to touch unlink write_bytes write_text".split()
-)  # fmt: skip
+_MODULES = """
+    asyncio ctypes datetime fcntl getpass glob http multiprocessing os platform pwd random secrets select shutil signal
+    socket subprocess sys tempfile threading time urllib uuid
+"""
+_CALLS = """
+    absolute chmod cwd exists expanduser glob home input is_dir is_file iterdir lstat mkdir open print read_bytes
+    read_text rename resolve rglob rmdir stat symlink_to touch unlink write_bytes write_text
+"""
+IMPURE_MODULES = frozenset(_MODULES.split())
+IMPURE_CALLS = frozenset(_CALLS.split())
 ALLOWED_CALLS = {
     "topology/load.py": {"open", "stat", "resolve"},  # the one file that is read
     "topology/check.py": {"exists"},  # a function that it is given
