@@ -8,7 +8,7 @@ from ipaddress import IPv4Address
 
 from qlan.cmdline.check import backend_name, fault_at
 from qlan.cmdline.forwards import HostForward, render_host_forward
-from qlan.cmdline.model import Clause, Fault, Kind, Reading
+from qlan.cmdline.model import Clause, Fault, Kind, Other, Reading
 from qlan.cmdline.schema import Rules
 from qlan.cmdline.tokens import Setting, Spelling
 from qlan.cmdline.usermode import UserMode
@@ -29,6 +29,7 @@ def warnings_of(
     yield from _loose_ends(wiring)
     yield from _models(reading, wiring, rules)
     yield from _old_words(reading)
+    yield from _missing_dashes(reading)
     for plug in wiring.plugs:
         if plug.clause is not None:
             yield from _taps(plug, plug.clause, facts)
@@ -102,6 +103,14 @@ def _old_words(reading: Reading) -> Iterator[Fault]:
             if setting.spelling in (Spelling.ON, Spelling.OFF) and setting.key not in ("help", "?"):
                 what = f"a bare {'no' if setting.spelling is Spelling.OFF else ''}{setting.key} is out of date"
                 yield _warning(clause, "bare-boolean", what, f"{setting.key}={setting.value}", setting)
+
+
+def _missing_dashes(reading: Reading) -> Iterator[Fault]:
+    for part in reading.line.parts:
+        if isinstance(part, Other) and not part.name and part.words[0].text in list(Kind):
+            word = part.words[0]
+            what = f"{word.text!r} is taken for a disk image: its dash is missing"
+            yield Fault(word.start, what, f"-{word.text}", code="missing-dash")
 
 
 def _taps(plug: Plug, clause: Clause, facts: Facts | None) -> Iterator[Fault]:
