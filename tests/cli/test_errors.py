@@ -22,7 +22,7 @@ UNKNOWN_LAB = "qlan: error: no lab `nosuch` is up\n  hint:  up now: none\n"
         (["upp"], "qlan: error: there is no verb `upp`\n  hint:  did you mean `qlan up`?\n"),
         (["--foo"], "qlan: error: there is no option `--foo`\n  hint:  qlan --help\n"),
         (["status", "--jsno"], "qlan: error: unrecognized arguments: --jsno\n  hint:  did you mean `--json`?\n"),
-        (["up", "--js"], "qlan: error: unrecognized arguments: --js\n  hint:  qlan up --help\n"),
+        (["up", "--js"], "qlan: error: unrecognized arguments: --js\n  hint:  did you mean `--json`?\n"),
         (["up", "--timeout", "soon"], "qlan: error: argument --timeout: `soon` is not a time in seconds, like 30 or "
          "0.5\n  hint:  qlan up --help\n"),
         (["status", "-l", "nosuch"], UNKNOWN_LAB),
@@ -62,7 +62,7 @@ def test_all_problems_of_a_file_at_once(shop: Place) -> None:
     places = [line.split(": ")[0] for line in lines if line.startswith("qlan.yaml:")]
     assert len(places) == 2
     assert places == sorted(places, key=lambda text: int(text.split(":")[1]))
-    assert "  hint: did you mean `host-only`?" in lines
+    assert "  hint: write `private` or `host-only`" in lines
     assert "  hint: did you mean `model`?" in lines
     assert lines[-1] == "qlan: error: 2 problems in the topology"
     assert (done.returncode, done.stdout) == (2, "")
