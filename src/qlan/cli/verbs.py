@@ -24,6 +24,10 @@ GROUPS: dict[str, dict[str, str]] = {
         "ssh": "a shell or a command in a guest",
         "exec": "a command inside the lab's own network",
     },
+    "A QEMU command line of your own": {
+        "explain": "say in plain words what it does, and what is wrong with it",
+        "convert": "rewrite it between -nic and -netdev, or from the old -net",
+    },
     "About this machine": {
         "models": "the NIC models of the installed QEMU, and which guests have drivers for them",
         "completion": "print the line that makes your shell complete qlan's words",

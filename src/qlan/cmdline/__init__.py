@@ -140,6 +140,12 @@ def _is_qemu(command: Command) -> bool:
 
 def _reading(command: Command, text: str, language: Rules) -> Reading:
     line, faults = parse_words(command, text, language)
+    if (
+        line.program is None
+        and not any(part.name for part in line.parts if isinstance(part, Other))
+        and not line.clauses
+    ):
+        faults.append(Fault(0, "this starts no QEMU", "qemu-system-... or kvm, and its options", code="no-qemu"))
     found = faults + list(_check(line, replace(language, foreign=_is_foreign(line))))
     return Reading(line, tuple(sorted(set(found), key=lambda fault: fault.offset)))
 

@@ -61,7 +61,14 @@ class CommandLineError(UsageError):
     """QEMU would refuse the command line: every reason at once, in the order of the text."""
 
     def __init__(self, faults: tuple[Fault, ...], text: str) -> None:
-        super().__init__("; ".join(fault.what for fault in faults), where=faults[0].shown(text).split(": ")[0])
+        first = faults[0]
+        line, column = place(text, first.offset)
+        hint = f"did you mean {first.nearest!r}?" if first.nearest else f"expected {first.expected}"
+        super().__init__(
+            "; ".join(fault.what for fault in faults),
+            where=f"command line:{line}:{column}",
+            hint=hint if first.nearest or first.expected else "",
+        )
         self.faults = faults
         self.text = text
 
