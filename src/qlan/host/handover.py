@@ -7,6 +7,7 @@ and starts the QEMU after `--` with all of these as descriptors from 3 on: the s
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from qlan.errors import QlanError
 from qlan.host import machine
 from qlan.host.run import run
 from qlan.host.tap import open_taps
-from qlan.render.command import Boot
+from qlan.render.command import Boot, QmpCall
 
 
 def main() -> int:
@@ -26,6 +27,7 @@ def main() -> int:
     parser.add_argument("--enter", default="", help="the words that run `ip` there")
     parser.add_argument("--tap", action="append", default=[], metavar="NAME")
     parser.add_argument("--run-as", type=int, metavar="UID")
+    parser.add_argument("--qmp", action="append", default=[], metavar="JSON", help="a QMP command to send at last")
     parser.add_argument("argv", nargs=argparse.REMAINDER, metavar="-- QEMU ...")
     args = parser.parse_args()
     folder: Path = args.folder
@@ -37,6 +39,7 @@ def main() -> int:
         own=folder / "qemu",
         sockets=(folder / "qmp", folder / "serial"),
         taps=(),
+        then=tuple(_call(text) for text in args.qmp),
         run_as=args.run_as,
     )
     taps = open_taps(args.namespace, args.tap) if args.tap else []
@@ -44,6 +47,11 @@ def main() -> int:
         run([*args.enter.split(), "ip", "-batch", "-"], stdin=sys.stdin.read())
     machine.start(boot, taps).wait_ready()
     return 0
+
+
+def _call(text: str) -> QmpCall:
+    data = json.loads(text)
+    return QmpCall(data["execute"], tuple(data["arguments"].items()))
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from qlan.planning.plan import Action, Plan, Step
 from qlan.resources.model import Resource
 
 _SIGN = {Action.CREATE: "+", Action.CHANGE: "~", Action.DELETE: "-"}
+_CONTROL = {code: f"\\x{code:02x}" for code in (*range(32), 127)} | {ord("\n"): "\\n"}  # a step is one line
 _IN_KEY = frozenset({"guest", "index", "network", "lab", "name", "nic"})
 
 
@@ -56,4 +57,4 @@ def _value(value: object) -> str:
         return f"{len(value)} of them" if len(value) > 3 else "[" + ", ".join(_value(item) for item in value) + "]"
     if dataclasses.is_dataclass(value):
         return " ".join(f"{name} {_value(inner)}" for name, inner in _said(value)) or type(value).__name__
-    return "-" if value is None else str(value)
+    return "-" if value is None else str(value).translate(_CONTROL)

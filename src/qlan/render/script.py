@@ -6,6 +6,7 @@ processes of namespaces are shell variables, known when the script runs.
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from collections.abc import Sequence
@@ -16,22 +17,51 @@ from qlan.render.namespace import enter
 from qlan.resources.model import HOST
 
 _PID = re.compile(r"@([^@]+)@")
+_HEAD = (
+    "set -eu",
+    'pid_of() { read -r pid rest <"$1"; echo "$pid"; }',
+    "# end SIGNAL RECORD [WORDS]: end a process and wait until it is gone; WORDS lead to where its id was counted",
+    'end() { signal=$1 pid=$(pid_of "$2") left=200; shift 2; "$@" kill -"$signal" "$pid" || return 0',
+    '        while [ $left -gt 0 ] && "$@" kill -0 "$pid" 2>/dev/null; do left=$((left - 1)); sleep 0.05; done; }',
+)
 
 
 def script(commands: Sequence[Command], layout: Layout, *, rootless: bool, plan: Sequence[str], python: str) -> str:
     """The whole script.  plan: its lines, for the head.  python: the interpreter that has qlan, for TAP descriptors."""
     writer = _Writer(rootless, python)
+    for command in commands:
+        writer.add(command)
+    body = writer.finished()
     head = [
         "#!/bin/sh",
         f"# What `qlan up` does for lab {layout.lab}:",
         *(f"#   {line}" for line in plan),
-        "set -eu",
-        'pid_of() { read -r pid rest <"$1"; echo "$pid"; }',
+        *_HEAD,
+        *_found(commands, layout),
         "",
     ]
-    for command in commands:
-        writer.add(command)
-    return "\n".join([*head, *writer.finished()]) + "\n"
+    return "\n".join([*head, *body]) + "\n"
+
+
+def _found(commands: Sequence[Command], layout: Layout) -> list[str]:
+    """The variables of namespaces that were there before."""
+    made = {command.key for command in commands if isinstance(command, Hold)}
+    named = {key for command in commands for key in _namespaces(command)}
+    return [
+        f"{_variable(key)}=$(pid_of {_quoted([str(layout.namespace(key.partition('/')[2]))])})"
+        for key in sorted(named - made - {HOST})
+    ]
+
+
+def _namespaces(command: Command) -> list[str]:
+    """The keys of the namespaces that a command is about."""
+    if isinstance(command, Ip):
+        return [command.namespace, *_PID.findall(command.line)]
+    if isinstance(command, Run | Hold):
+        return _PID.findall(" ".join(command.argv))
+    if isinstance(command, Stop | Reload):
+        return [command.inside]
+    return [namespace for namespace, _ in command.taps] if isinstance(command, Boot) else []
 
 
 class _Writer:
@@ -91,10 +121,16 @@ class _Writer:
             return [_quoted(command.argv), ""]
         if isinstance(command, Boot):
             return self._boot(command)
-        if isinstance(command, Stop | Reload):
-            number = "KILL" if isinstance(command, Stop) and command.at_once else "TERM"
-            number = "HUP" if isinstance(command, Reload) else number
-            return [f"# {command.what}", f'kill -{number} "$(pid_of {_quoted([str(command.record)])})"', ""]
+        if isinstance(command, Stop):
+            words = ["KILL" if command.at_once else "TERM", str(command.record), *self._counting(command.inside)]
+            return [f"# {command.what} ends", f"end {_quoted(words)}", ""]
+        if isinstance(command, Reload):
+            kill = _quoted([*self._counting(command.inside), "kill", "-HUP"])
+            return [
+                f"# {command.what} reads its files again",
+                f'{kill} "$(pid_of {_quoted([str(command.record)])})"',
+                "",
+            ]
         raise AssertionError(command)
 
     def _hold(self, command: Hold) -> list[str]:
@@ -127,8 +163,14 @@ class _Writer:
             head += f' --namespace "${_variable(key)}" --enter "{self._entered(key).strip()}"'
         if command.run_as is not None:
             head += f" --run-as {command.run_as}"
+        for call in command.then:
+            head += " --qmp " + shlex.quote(json.dumps({"execute": call.name, "arguments": dict(call.arguments)}))
         text = [f"{head} -- \\", f"  {_wrapped(command.argv)} <<'END'", *lines, "END"]
-        return [f"# guest {command.guest}", *text, *[f"# then, by QMP: {call.name}" for call in command.then], ""]
+        return [f"# guest {command.guest}", *text, ""]
+
+    def _counting(self, inside: str) -> tuple[str, ...]:
+        """The words that lead to where a daemon's id was counted."""
+        return enter(inside, rootless=self._rootless) if inside else ()
 
     def _entered(self, key: str) -> str:
         words = [word for word in enter(key, rootless=self._rootless) if word != "--pid"]
@@ -152,4 +194,4 @@ def _filled(text: str) -> str:
 
 
 def _variable(key: str) -> str:
-    return re.sub(r"[^a-z0-9]", "_", key.partition("/")[2])
+    return "pid_" + re.sub(r"[^a-z0-9]", "_", key.partition("/")[2])

@@ -1,0 +1,127 @@
+#!/bin/sh
+# What `qlan up` does for lab edit:
+#   - nic/web/1
+#   - nic/web/0
+#   - dnsmasq/lan
+#   - dnsmasq/back  (goes with namespace/back.dhcp)
+#   - tap/web/1
+#   - address/dhcp/10.82.66.1/24  (goes with veth/back)
+#   - veth/back
+#   - bridge/back
+#   - namespace/back.dhcp
+#   ~ bridge/lan  mtu_bytes: 1500 -> 1400
+#   + bridge/more  mac=52:43:db:1a:36:86
+#   + tap/db/0  bridge=lan-f6128, mtu_bytes=1400
+#   + tap/db/1  bridge=more-5172e
+#   ~ tap/web/0  mtu_bytes: 1500 -> 1400
+#   + dnsmasq/lan  interface=lan-f6128, link_key=bridge/lan, address=10.10.10.1/24, first=10.10.10.64, last=10.10.10.254, reservations=[mac 52:76:c8:aa:f7:1d address 10.10.10.64 name web, mac 52:de:79:b1:04:b3 address 10.10.10.65 name db], hosts=[[db, 10.10.10.65], [web, 10.10.10.64]], mtu_bytes=1400
+#   + forward/box/0/tcp:127.0.0.1:8080  protocol=tcp, host_address=127.0.0.1, host_port=8080, guest_address=-, guest_port=80
+#   + machine/db  binary=/usr/bin/qemu-system-x86_64, machine=pc, accel=tcg, cpus=1, memory_bytes=536870912, kernel=/lab/vmlinuz, run_as=1000
+#   + nic/db/0  model=virtio-net-pci, mac=52:de:79:b1:04:b3, backend=tap tap/db/0, mtu_bytes=1400
+#   + nic/db/1  model=virtio-net-pci, mac=52:76:56:4c:2b:c1, backend=tap tap/db/1
+#   + nic/web/0  model=virtio-net-pci, mac=52:76:c8:aa:f7:1d, backend=tap tap/web/0, mtu_bytes=1400
+set -eu
+pid_of() { read -r pid rest <"$1"; echo "$pid"; }
+# end SIGNAL RECORD [WORDS]: end a process and wait until it is gone; WORDS lead to where its id was counted
+end() { signal=$1 pid=$(pid_of "$2") left=200; shift 2; "$@" kill -"$signal" "$pid" || return 0
+        while [ $left -gt 0 ] && "$@" kill -0 "$pid" 2>/dev/null; do left=$((left - 1)); sleep 0.05; done; }
+
+# dnsmasq/lan ends
+end TERM /run/user/1000/qlan/edit/dnsmasq/lan/pid
+
+rm -rf /run/user/1000/qlan/edit/dnsmasq/lan
+
+ip -batch - <<END
+link del dev web.1-d2b39
+link del dev back.dhcp-01085
+link del dev back-796d8
+END
+
+# namespace/back.dhcp ends
+end KILL /run/user/1000/qlan/edit/namespace/back.dhcp
+
+rm -rf /run/user/1000/qlan/edit/namespace/back.dhcp
+
+ip -batch - <<END
+link set dev lan-f6128 address 52:fe:94:e7:a5:a8 mtu 1400 alias qlan:edit:bridge/lan up
+link set dev lan-f6128 type bridge stp_state 0 forward_delay 0 mcast_snooping 0
+link add name more-5172e address 52:43:db:1a:36:86 mtu 1500 group 1902960154 type bridge stp_state 0 forward_delay 0 mcast_snooping 0
+link set dev more-5172e alias qlan:edit:bridge/more up
+link set dev web.0-f0c24 master lan-f6128 mtu 1400 alias qlan:edit:tap/web/0 up
+END
+
+mkdir -p /run/user/1000/qlan/edit/dnsmasq/lan
+cat >/run/user/1000/qlan/edit/dnsmasq/lan/conf <<'END'
+# dnsmasq/lan of lab script, written by qlan
+interface=lan-f6128
+except-interface=lo
+bind-interfaces
+no-resolv
+no-hosts
+pid-file=/run/user/1000/qlan/edit/dnsmasq/lan/pid
+log-facility=/run/user/1000/qlan/edit/dnsmasq/lan/log
+domain=script
+local=/script/
+expand-hosts
+domain-needed
+bogus-priv
+addn-hosts=/run/user/1000/qlan/edit/dnsmasq/lan/hosts
+dhcp-range=10.10.10.64,10.10.10.254,255.255.255.0,3600s
+dhcp-leasefile=/run/user/1000/qlan/edit/dnsmasq/lan/leases
+dhcp-hostsfile=/run/user/1000/qlan/edit/dnsmasq/lan/reservations
+dhcp-authoritative
+dhcp-lease-max=1000
+no-ping
+log-dhcp
+dhcp-option=option:router
+dhcp-option=option:mtu,1400
+END
+
+mkdir -p /run/user/1000/qlan/edit/dnsmasq/lan
+cat >/run/user/1000/qlan/edit/dnsmasq/lan/reservations <<'END'
+52:76:c8:aa:f7:1d,10.10.10.64,web
+52:de:79:b1:04:b3,10.10.10.65,db
+END
+
+mkdir -p /run/user/1000/qlan/edit/dnsmasq/lan
+cat >/run/user/1000/qlan/edit/dnsmasq/lan/hosts <<'END'
+10.10.10.65 db
+10.10.10.64 web
+END
+
+mkdir -p /run/user/1000/qlan/edit/dnsmasq/lan
+cat >/run/user/1000/qlan/edit/dnsmasq/lan/resource.json <<'END'
+{"type": "Dnsmasq", "network": "lan", "interface": "lan-f6128", "link_key": "bridge/lan", "address": "10.10.10.1/24", "lab": "script", "namespace": "", "first": "10.10.10.64", "last": "10.10.10.254", "lease_time_s": 3600, "reservations": [{"type": "Reservation", "mac": "52:76:c8:aa:f7:1d", "address": "10.10.10.64", "name": "web"}, {"type": "Reservation", "mac": "52:de:79:b1:04:b3", "address": "10.10.10.65", "name": "db"}], "hosts": [["db", "10.10.10.65"], ["web", "10.10.10.64"]], "dns": true, "router": null, "mtu_bytes": 1400, "bound": true}
+END
+
+dnsmasq --conf-file=/run/user/1000/qlan/edit/dnsmasq/lan/conf
+
+mkdir -p /run/user/1000/qlan/edit/guest/db
+cat >/run/user/1000/qlan/edit/guest/db/guest.json <<'END'
+[{"type": "Machine", "guest": "db", "lab": "script", "binary": "/usr/bin/qemu-system-x86_64", "machine": "pc", "accel": "tcg", "cpus": 1, "memory_bytes": 536870912, "drives": [], "kernel": "/lab/vmlinuz", "initrd": null, "append": "", "display": "none", "seed": [], "qemu_args": [], "run_as": 1000}, {"type": "Nic", "guest": "db", "index": 0, "model": "virtio-net-pci", "mac": "52:de:79:b1:04:b3", "backend": {"type": "TapBackend", "tap": "tap/db/0"}, "boot": false, "link_up": true, "mtu_bytes": 1400, "bus": "PCI", "address": null}, {"type": "Nic", "guest": "db", "index": 1, "model": "virtio-net-pci", "mac": "52:76:56:4c:2b:c1", "backend": {"type": "TapBackend", "tap": "tap/db/1"}, "boot": false, "link_up": true, "mtu_bytes": null, "bus": "PCI", "address": null}]
+END
+
+# guest db
+/usr/bin/python3 -m qlan.host.handover --guest db --folder /run/user/1000/qlan/edit/guest/db --tap db.0-054cc --tap db.1-1fe9e --run-as 1000 -- \
+  /usr/bin/qemu-system-x86_64 \
+    -name db,process=qemu:db \
+    -nodefaults \
+    -no-user-config \
+    -machine pc,accel=tcg \
+    -smp 1 \
+    -m size=524288K \
+    -chardev socket,id=qmp,fd=3,server=on,wait=off \
+    -mon chardev=qmp,mode=control \
+    -chardev socket,id=serial,fd=4,server=on,wait=off,logfile=/run/user/1000/qlan/edit/guest/db/qemu/serial.log,logappend=on \
+    -serial chardev:serial \
+    -pidfile /run/user/1000/qlan/edit/guest/db/qemu/pid \
+    -display none \
+    -kernel /lab/vmlinuz \
+    -netdev tap,id=net0,fd=5 \
+    -device virtio-net-pci,id=nic0,netdev=net0,mac=52:de:79:b1:04:b3,romfile=,host_mtu=1400 \
+    -netdev tap,id=net1,fd=6 \
+    -device virtio-net-pci,id=nic1,netdev=net1,mac=52:76:56:4c:2b:c1,romfile= <<'END'
+link set dev db.0-054cc master lan-f6128 mtu 1400 group 1902960154 alias qlan:edit:tap/db/0 up
+link set dev db.1-1fe9e master more-5172e mtu 1500 group 1902960154 alias qlan:edit:tap/db/1 up
+END
+

@@ -1,0 +1,191 @@
+#!/bin/sh
+# What `qlan up` does for lab up:
+#   + namespace/back.dhcp
+#   + bridge/back  mac=52:8d:fc:af:0d:18
+#   + bridge/lan  mac=52:fe:94:e7:a5:a8
+#   + veth/back  bridge=back-796d8, peer=dhcp, peer_namespace=namespace/back.dhcp, peer_mac=52:c9:e9:7e:fd:de
+#   + address/dhcp/10.82.66.1/24  link_key=veth/back, link=dhcp, interface=10.82.66.1/24, namespace=namespace/back.dhcp
+#   + address/lan-f6128/10.10.10.1/24  link_key=bridge/lan, link=lan-f6128, interface=10.10.10.1/24
+#   + tap/web/0  bridge=lan-f6128
+#   + tap/web/1  bridge=back-796d8
+#   + dnsmasq/back  interface=dhcp, link_key=veth/back, address=10.82.66.1/24, namespace=namespace/back.dhcp, first=10.82.66.64, last=10.82.66.254, reservations=[mac 52:87:19:f6:86:18 address 10.82.66.64 name web], hosts=[[web, 10.82.66.64]]
+#   + dnsmasq/lan  interface=lan-f6128, link_key=bridge/lan, address=10.10.10.1/24, first=10.10.10.64, last=10.10.10.254, reservations=[mac 52:76:c8:aa:f7:1d address 10.10.10.64 name web], hosts=[[web, 10.10.10.64]]
+#   + machine/box  binary=/usr/bin/qemu-system-x86_64, machine=pc, accel=tcg, cpus=1, memory_bytes=536870912, drives=[path /lab/box.qcow2 format qcow2], run_as=1000
+#   + nic/box/0  model=virtio-net-pci, mac=52:a6:7e:1f:1a:08, backend=hostname box
+#   + forward/box/0/tcp:127.0.0.1:2222  protocol=tcp, host_address=127.0.0.1, host_port=2222, guest_address=-, guest_port=22
+#   + machine/web  binary=/usr/bin/qemu-system-x86_64, machine=pc, accel=tcg, cpus=1, memory_bytes=536870912, kernel=/lab/vmlinuz, run_as=1000
+#   + nic/web/0  model=virtio-net-pci, mac=52:76:c8:aa:f7:1d, backend=tap tap/web/0
+#   + nic/web/1  model=e1000, mac=52:87:19:f6:86:18, backend=tap tap/web/1
+set -eu
+pid_of() { read -r pid rest <"$1"; echo "$pid"; }
+# end SIGNAL RECORD [WORDS]: end a process and wait until it is gone; WORDS lead to where its id was counted
+end() { signal=$1 pid=$(pid_of "$2") left=200; shift 2; "$@" kill -"$signal" "$pid" || return 0
+        while [ $left -gt 0 ] && "$@" kill -0 "$pid" 2>/dev/null; do left=$((left - 1)); sleep 0.05; done; }
+
+# namespace/back.dhcp: a process that holds it open, and says on descriptor 3 when it is there
+mkdir -p /run/user/1000/qlan/up/namespace
+(unshare --net --pid --fork --kill-child sh -c 'read -r stat </proc/self/stat; echo "$stat" >"$0" && echo >&3 && exec 3>&- && exec env --ignore-signal=CHLD sleep infinity' /run/user/1000/qlan/up/namespace/back.dhcp 3>&1 >/dev/null &) | head -n 1 >/dev/null
+pid_back_dhcp=$(pid_of /run/user/1000/qlan/up/namespace/back.dhcp)
+
+nsenter --target=${pid_back_dhcp} --net ip -batch - <<END
+link set dev lo up
+END
+
+ip -batch - <<END
+link add name back-796d8 address 52:8d:fc:af:0d:18 mtu 1500 group 1902964336 type bridge stp_state 0 forward_delay 0 mcast_snooping 0
+link set dev back-796d8 alias qlan:up:bridge/back up
+link add name lan-f6128 address 52:fe:94:e7:a5:a8 mtu 1500 group 1902964336 type bridge stp_state 0 forward_delay 0 mcast_snooping 0
+link set dev lan-f6128 alias qlan:up:bridge/lan up
+link add name back.dhcp-01085 mtu 1500 group 1902964336 type veth peer name dhcp address 52:c9:e9:7e:fd:de mtu 1500 netns ${pid_back_dhcp}
+link set dev back.dhcp-01085 master back-796d8 alias qlan:up:veth/back up
+END
+
+nsenter --target=${pid_back_dhcp} --net ip -batch - <<END
+link set dev dhcp up
+addr add 10.82.66.1/24 dev dhcp
+END
+
+ip -batch - <<END
+addr add 10.10.10.1/24 dev lan-f6128
+END
+
+mkdir -p /run/user/1000/qlan/up/dnsmasq/back
+cat >/run/user/1000/qlan/up/dnsmasq/back/conf <<'END'
+# dnsmasq/back of lab script, written by qlan
+interface=dhcp
+except-interface=lo
+bind-interfaces
+no-resolv
+no-hosts
+pid-file=/run/user/1000/qlan/up/dnsmasq/back/pid
+log-facility=/run/user/1000/qlan/up/dnsmasq/back/log
+domain=script
+local=/script/
+expand-hosts
+domain-needed
+bogus-priv
+addn-hosts=/run/user/1000/qlan/up/dnsmasq/back/hosts
+dhcp-range=10.82.66.64,10.82.66.254,255.255.255.0,3600s
+dhcp-leasefile=/run/user/1000/qlan/up/dnsmasq/back/leases
+dhcp-hostsfile=/run/user/1000/qlan/up/dnsmasq/back/reservations
+dhcp-authoritative
+dhcp-lease-max=1000
+no-ping
+log-dhcp
+dhcp-option=option:router
+END
+
+mkdir -p /run/user/1000/qlan/up/dnsmasq/back
+cat >/run/user/1000/qlan/up/dnsmasq/back/reservations <<'END'
+52:87:19:f6:86:18,10.82.66.64,web
+END
+
+mkdir -p /run/user/1000/qlan/up/dnsmasq/back
+cat >/run/user/1000/qlan/up/dnsmasq/back/hosts <<'END'
+10.82.66.64 web
+END
+
+mkdir -p /run/user/1000/qlan/up/dnsmasq/back
+cat >/run/user/1000/qlan/up/dnsmasq/back/resource.json <<'END'
+{"type": "Dnsmasq", "network": "back", "interface": "dhcp", "link_key": "veth/back", "address": "10.82.66.1/24", "lab": "script", "namespace": "namespace/back.dhcp", "first": "10.82.66.64", "last": "10.82.66.254", "lease_time_s": 3600, "reservations": [{"type": "Reservation", "mac": "52:87:19:f6:86:18", "address": "10.82.66.64", "name": "web"}], "hosts": [["web", "10.82.66.64"]], "dns": true, "router": null, "mtu_bytes": null, "bound": true}
+END
+
+nsenter --target=${pid_back_dhcp} --net --pid dnsmasq --conf-file=/run/user/1000/qlan/up/dnsmasq/back/conf
+
+mkdir -p /run/user/1000/qlan/up/dnsmasq/lan
+cat >/run/user/1000/qlan/up/dnsmasq/lan/conf <<'END'
+# dnsmasq/lan of lab script, written by qlan
+interface=lan-f6128
+except-interface=lo
+bind-interfaces
+no-resolv
+no-hosts
+pid-file=/run/user/1000/qlan/up/dnsmasq/lan/pid
+log-facility=/run/user/1000/qlan/up/dnsmasq/lan/log
+domain=script
+local=/script/
+expand-hosts
+domain-needed
+bogus-priv
+addn-hosts=/run/user/1000/qlan/up/dnsmasq/lan/hosts
+dhcp-range=10.10.10.64,10.10.10.254,255.255.255.0,3600s
+dhcp-leasefile=/run/user/1000/qlan/up/dnsmasq/lan/leases
+dhcp-hostsfile=/run/user/1000/qlan/up/dnsmasq/lan/reservations
+dhcp-authoritative
+dhcp-lease-max=1000
+no-ping
+log-dhcp
+dhcp-option=option:router
+END
+
+mkdir -p /run/user/1000/qlan/up/dnsmasq/lan
+cat >/run/user/1000/qlan/up/dnsmasq/lan/reservations <<'END'
+52:76:c8:aa:f7:1d,10.10.10.64,web
+END
+
+mkdir -p /run/user/1000/qlan/up/dnsmasq/lan
+cat >/run/user/1000/qlan/up/dnsmasq/lan/hosts <<'END'
+10.10.10.64 web
+END
+
+mkdir -p /run/user/1000/qlan/up/dnsmasq/lan
+cat >/run/user/1000/qlan/up/dnsmasq/lan/resource.json <<'END'
+{"type": "Dnsmasq", "network": "lan", "interface": "lan-f6128", "link_key": "bridge/lan", "address": "10.10.10.1/24", "lab": "script", "namespace": "", "first": "10.10.10.64", "last": "10.10.10.254", "lease_time_s": 3600, "reservations": [{"type": "Reservation", "mac": "52:76:c8:aa:f7:1d", "address": "10.10.10.64", "name": "web"}], "hosts": [["web", "10.10.10.64"]], "dns": true, "router": null, "mtu_bytes": null, "bound": true}
+END
+
+dnsmasq --conf-file=/run/user/1000/qlan/up/dnsmasq/lan/conf
+
+mkdir -p /run/user/1000/qlan/up/guest/box
+cat >/run/user/1000/qlan/up/guest/box/guest.json <<'END'
+[{"type": "Machine", "guest": "box", "lab": "script", "binary": "/usr/bin/qemu-system-x86_64", "machine": "pc", "accel": "tcg", "cpus": 1, "memory_bytes": 536870912, "drives": [{"type": "Drive", "path": "/lab/box.qcow2", "format": "qcow2", "interface": "virtio", "read_only": false}], "kernel": null, "initrd": null, "append": "", "display": "none", "seed": [], "qemu_args": [], "run_as": 1000}, {"type": "Nic", "guest": "box", "index": 0, "model": "virtio-net-pci", "mac": "52:a6:7e:1f:1a:08", "backend": {"type": "UserBackend", "subnet": null, "host": null, "dhcp_start": null, "dns": null, "domain": null, "search": [], "hostname": "box", "ipv4": true, "ipv6": null, "ipv6_prefix": null, "restrict": false, "tftp": null, "bootfile": null, "smb": null, "guestfwd": []}, "boot": false, "link_up": true, "mtu_bytes": null, "bus": "PCI", "address": null}, {"type": "PortForward", "guest": "box", "nic": 0, "protocol": "tcp", "host_address": "127.0.0.1", "host_port": 2222, "guest_address": null, "guest_port": 22}]
+END
+
+# guest box
+/usr/bin/python3 -m qlan.host.handover --guest box --folder /run/user/1000/qlan/up/guest/box --run-as 1000 -- \
+  /usr/bin/qemu-system-x86_64 \
+    -name box,process=qemu:box \
+    -nodefaults \
+    -no-user-config \
+    -machine pc,accel=tcg \
+    -smp 1 \
+    -m size=524288K \
+    -chardev socket,id=qmp,fd=3,server=on,wait=off \
+    -mon chardev=qmp,mode=control \
+    -chardev socket,id=serial,fd=4,server=on,wait=off,logfile=/run/user/1000/qlan/up/guest/box/qemu/serial.log,logappend=on \
+    -serial chardev:serial \
+    -pidfile /run/user/1000/qlan/up/guest/box/qemu/pid \
+    -display none \
+    -drive if=virtio,format=qcow2,file=/lab/box.qcow2 \
+    -netdev user,id=net0,hostname=box,hostfwd=tcp:127.0.0.1:2222-:22 \
+    -device virtio-net-pci,id=nic0,netdev=net0,mac=52:a6:7e:1f:1a:08,romfile= <<'END'
+END
+
+mkdir -p /run/user/1000/qlan/up/guest/web
+cat >/run/user/1000/qlan/up/guest/web/guest.json <<'END'
+[{"type": "Machine", "guest": "web", "lab": "script", "binary": "/usr/bin/qemu-system-x86_64", "machine": "pc", "accel": "tcg", "cpus": 1, "memory_bytes": 536870912, "drives": [], "kernel": "/lab/vmlinuz", "initrd": null, "append": "", "display": "none", "seed": [], "qemu_args": [], "run_as": 1000}, {"type": "Nic", "guest": "web", "index": 0, "model": "virtio-net-pci", "mac": "52:76:c8:aa:f7:1d", "backend": {"type": "TapBackend", "tap": "tap/web/0"}, "boot": false, "link_up": true, "mtu_bytes": null, "bus": "PCI", "address": null}, {"type": "Nic", "guest": "web", "index": 1, "model": "e1000", "mac": "52:87:19:f6:86:18", "backend": {"type": "TapBackend", "tap": "tap/web/1"}, "boot": false, "link_up": true, "mtu_bytes": null, "bus": "PCI", "address": null}]
+END
+
+# guest web
+/usr/bin/python3 -m qlan.host.handover --guest web --folder /run/user/1000/qlan/up/guest/web --tap web.0-f0c24 --tap web.1-d2b39 --run-as 1000 -- \
+  /usr/bin/qemu-system-x86_64 \
+    -name web,process=qemu:web \
+    -nodefaults \
+    -no-user-config \
+    -machine pc,accel=tcg \
+    -smp 1 \
+    -m size=524288K \
+    -chardev socket,id=qmp,fd=3,server=on,wait=off \
+    -mon chardev=qmp,mode=control \
+    -chardev socket,id=serial,fd=4,server=on,wait=off,logfile=/run/user/1000/qlan/up/guest/web/qemu/serial.log,logappend=on \
+    -serial chardev:serial \
+    -pidfile /run/user/1000/qlan/up/guest/web/qemu/pid \
+    -display none \
+    -kernel /lab/vmlinuz \
+    -netdev tap,id=net0,fd=5 \
+    -device virtio-net-pci,id=nic0,netdev=net0,mac=52:76:c8:aa:f7:1d,romfile= \
+    -netdev tap,id=net1,fd=6 \
+    -device e1000,id=nic1,netdev=net1,mac=52:87:19:f6:86:18,romfile= <<'END'
+link set dev web.0-f0c24 master lan-f6128 mtu 1500 group 1902964336 alias qlan:up:tap/web/0 up
+link set dev web.1-d2b39 master back-796d8 mtu 1500 group 1902964336 alias qlan:up:tap/web/1 up
+END
+
