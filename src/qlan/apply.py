@@ -42,14 +42,21 @@ class Host(Protocol):
 
 
 def apply(
-    wanted: Resources, host: Host, *, replace: frozenset[str] = frozenset(), progress: Progress | None = None
+    wanted: Resources,
+    host: Host,
+    *,
+    before: Resources | None = None,
+    replace: frozenset[str] = frozenset(),
+    progress: Progress | None = None,
 ) -> Plan:
     """Make the host hold exactly `wanted`; returns the plan that was carried out.
 
-    replace: keys to make anew even if nothing differs.  ApplyError: a step failed and the host is as before;
-    RestoreError: it is not, and what is left is named; DriftError: all steps went well and still something differs.
+    before: what was read just now (None: read it).  replace: keys to make anew even if nothing differs.
+    ApplyError: a step failed and the host is as before; RestoreError: it is not, and what is left is named; DriftError:
+    all steps went well and still something differs.
     """
-    before = host.read()
+    if before is None:
+        before = host.read()
     todo = plan(wanted, before, replace=replace)
     try:
         for steps in batches(todo):

@@ -283,7 +283,7 @@ class Lab:
                 wanted = scope.without(postponed, wanted, there)
                 again = frozenset(f"machine/{guest}" for guest in cut if guest not in postponed)
                 tools.require(step.after for step in plan(wanted, there).steps if step.after is not None)
-                done = self._apply(host, wanted, before, again, progress)
+                done = self._apply(host, wanted, there, again=again, progress=progress)
         return UpReport(done, postponed, time.monotonic() - start)
 
     def down(
@@ -301,7 +301,7 @@ class Lab:
             _check_guests(guests, known)
             wanted = scope.for_down(known, guests) if guests else {}
             with self._host({}, grace_s=grace_s) as host:
-                done = self._apply(host, wanted, before, frozenset(), progress)
+                done = self._apply(host, wanted, host.read(), progress=progress)
                 if not wanted:
                     host.forget()
             if forget:
@@ -318,7 +318,7 @@ class Lab:
             _check_guests(guests, wanted)
             again = frozenset(f"machine/{guest}" for guest in guests)
             with self._host(wanted, grace_s=grace_s) as host:
-                return self._apply(host, wanted, before, again, progress)
+                return self._apply(host, wanted, host.read(), again=again, progress=progress)
 
     def wait(
         self,
@@ -363,11 +363,18 @@ class Lab:
         return scope.for_up(full, record.wanted if record else {}, guests)
 
     def _apply(
-        self, host: RealHost, wanted: Resources, before: Record | None, again: frozenset[str], progress: Progress | None
+        self,
+        host: RealHost,
+        wanted: Resources,
+        there: Resources,
+        *,
+        again: frozenset[str] = frozenset(),
+        progress: Progress | None = None,
     ) -> Plan:
         """Remember what is wanted, do it, and if that fails remember again what was."""
         from qlan.apply import apply
 
+        before = self.record
         topology = self.topology
         source = topology.source if topology else before.source if before else None
         digest = self.digest or (before.digest if before else "")
@@ -375,7 +382,7 @@ class Lab:
         try:
             if wanted:
                 journal.write_record(self.layout, Record(self.name, realm, source, digest, wanted))
-            done = apply(wanted, host, replace=again, progress=progress)
+            done = apply(wanted, host, before=there, replace=again, progress=progress)
         except BaseException:
             self._remember(before, host)
             raise

@@ -58,5 +58,5 @@ class FakeHost:
 
     def _drop(self, key: str) -> None:
         self.present.pop(key, None)
-        for inner in [one.key for one in self.present.values() if one.within == key]:
+        for inner in [one.key for one in self.present.values() if key in one.within]:
             self._drop(inner)

@@ -7,7 +7,7 @@ import shlex
 import subprocess
 from collections.abc import Sequence
 
-from qlan.errors import CommandFailed, MissingTool, NotInTime
+from qlan.errors import CommandFailed, MissingTool, NotInTime, QlanError
 
 TIME_LIMIT_S = 30.0
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -63,6 +63,34 @@ def run(
     if done.returncode not in ok:
         raise CommandFailed(list(argv), done.returncode, done.stderr or done.stdout, shown=shown(argv, stdin))
     return done
+
+
+def run_all(argvs: Sequence[Sequence[str]], *, time_limit_s: float = TIME_LIMIT_S) -> None:
+    """Run several to their ends, at the same time; when all have ended, the first one's failure is raised."""
+    for argv in argvs:
+        tool(argv[0])
+    running = [
+        subprocess.Popen(
+            list(argv), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            env=environment(), cwd="/", errors="replace",
+        )
+        for argv in argvs
+    ]  # fmt: skip
+    failures = [_failure(argv, popen, time_limit_s) for argv, popen in zip(argvs, running, strict=True)]
+    for failure in failures:
+        if failure is not None:
+            raise failure
+
+
+def _failure(argv: Sequence[str], popen: subprocess.Popen[str], time_limit_s: float) -> QlanError | None:
+    """How a program that was started failed, or None.  What it says is little: it fits into the pipe."""
+    try:
+        words, _ = popen.communicate(timeout=time_limit_s)
+    except subprocess.TimeoutExpired:
+        popen.kill()
+        popen.communicate()
+        return NotInTime(f"no end after {time_limit_s:.0f} s", where=shown(argv))
+    return CommandFailed(list(argv), popen.returncode, words, shown=shown(argv)) if popen.returncode else None
 
 
 def shown(argv: Sequence[str], stdin: str = "") -> str:

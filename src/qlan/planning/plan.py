@@ -109,8 +109,8 @@ def _with_contents(keys: set[str], present: Mapping[str, Resource]) -> dict[str,
     """The keys and everything within them, however deep."""
     contents: dict[str, list[str]] = {}
     for key, resource in present.items():
-        if resource.within:
-            contents.setdefault(resource.within, []).append(key)
+        for container in resource.within:
+            contents.setdefault(container, []).append(key)
     leaving: dict[str, None] = {}
     waiting = sorted(keys)
     while waiting:
@@ -124,5 +124,5 @@ def _with_contents(keys: set[str], present: Mapping[str, Resource]) -> dict[str,
 
 def _delete(key: str, present: Mapping[str, Resource], leaving: Mapping[str, None]) -> Step:
     resource = present[key]
-    implied = resource.within if resource.within in leaving else ""
+    implied = next((container for container in resource.within if container in leaving), "")
     return Step(Action.DELETE, key, before=resource, implied=implied)

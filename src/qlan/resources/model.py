@@ -1,7 +1,7 @@
 """The resources of a host.  Wanted and present are these same frozen types, so a difference is a comparison.
 
-Every resource has a `key` (`kind/name`, unique in a lab), `needs` (keys that must be there before it) and `within` (the
-key of what it dies with: a TAP goes with its machine, a bridge with its namespace).  FIXED names the fields that cannot
+Every resource has a `key` (`kind/name`, unique in a lab), `needs` (keys that must be there before it) and `within` (keys
+of what it dies with: a TAP goes with its machine and with its namespace).  FIXED names the fields that cannot
 be changed in place: a change of one of them means delete and create.
 """
 
@@ -38,8 +38,8 @@ class Namespace:
         return (self.parent,) if self.parent else ()
 
     @property
-    def within(self) -> str:
-        return self.parent
+    def within(self) -> tuple[str, ...]:
+        return (self.parent,) if self.parent else ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +66,8 @@ class Bridge:
         return (self.namespace,) if self.namespace else ()
 
     @property
-    def within(self) -> str:
-        return self.namespace
+    def within(self) -> tuple[str, ...]:
+        return (self.namespace,) if self.namespace else ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +89,8 @@ class Address:
         return (self.link_key,)
 
     @property
-    def within(self) -> str:
-        return self.link_key
+    def within(self) -> tuple[str, ...]:
+        return (self.link_key,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +117,9 @@ class Veth:
         return (f"bridge/{self.network}", self.peer_namespace)
 
     @property
-    def within(self) -> str:
-        return self.namespace  # the far namespace takes it along too, but only some time after it is gone
+    def within(self) -> tuple[str, ...]:
+        # The far namespace takes it along too, but only some time after it is gone.
+        return (self.namespace,) if self.namespace else ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,8 +149,8 @@ class Tap:
         return (f"bridge/{self.network}",)
 
     @property
-    def within(self) -> str:
-        return f"machine/{self.guest}"
+    def within(self) -> tuple[str, ...]:
+        return (f"machine/{self.guest}", *((self.namespace,) if self.namespace else ()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,8 +213,8 @@ class Dnsmasq:
         return (self.link_key, f"address/{self.interface}/{self.address}")
 
     @property
-    def within(self) -> str:
-        return self.namespace
+    def within(self) -> tuple[str, ...]:
+        return (self.namespace,) if self.namespace else ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,8 +275,8 @@ class Machine:
         return ()
 
     @property
-    def within(self) -> str:
-        return ""
+    def within(self) -> tuple[str, ...]:
+        return ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -337,8 +338,8 @@ class Nic:
         return (machine, self.backend.tap) if isinstance(self.backend, TapBackend) else (machine,)
 
     @property
-    def within(self) -> str:
-        return f"machine/{self.guest}"
+    def within(self) -> tuple[str, ...]:
+        return (f"machine/{self.guest}",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -365,8 +366,8 @@ class PortForward:
         return (f"nic/{self.guest}/{self.nic}",)
 
     @property
-    def within(self) -> str:
-        return f"nic/{self.guest}/{self.nic}"
+    def within(self) -> tuple[str, ...]:
+        return (f"nic/{self.guest}/{self.nic}",)
 
 
 Resource = Namespace | Bridge | Address | Veth | Tap | Dnsmasq | Machine | Nic | PortForward
