@@ -221,6 +221,7 @@ class Lab:
         from qlan.host.probe import probe
 
         topology = self._topology()
+        user.check_realm(self.realm)
         run_as = user.find_invoking_uid(topology.run_as) if self.realm is Realm.HOST and topology.guests else None
         record = self.record
         held = record.wanted.values() if record else ()

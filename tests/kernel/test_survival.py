@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 import signal
+import stat
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -196,9 +198,48 @@ def test_a_missing_tool_is_named_with_its_package(place: Place) -> None:
 def test_forbidden_user_namespaces_are_explained(place: Place) -> None:
     file = write(place, "demo")
     script = 'echo 0 >/proc/sys/user/max_user_namespaces && exec "$@"'
-    done = place.run("unshare", "--user", "--map-root-user", "sh", "-c", script, "sh",
-                     sys.executable, "-m", "qlan", "up", "--no-wait", "--realm", "rootless", "-f", file,
-                     check=False)  # fmt: skip
+    done = place.run("unshare", "--user", "--map-current-user", "--keep-caps", "sh", "-c", script, "sh",
+                     sys.executable, "-m", "qlan", "up", "--no-wait", "-f", file, check=False)  # fmt: skip
     assert done.returncode == 3
     assert "sudo sysctl -w user.max_user_namespaces=" in done.stderr
     assert place.processes() == []
+
+
+@pytest.mark.skipif(not IS_ROOT, reason="making a device node needs root: the same in the run as root")
+def test_a_closed_dev_net_tun_is_explained(place: Place) -> None:
+    file = write(place, "demo", LAB.removeprefix(USER))
+    node = place.folder / "tun"
+    os.mknod(node, 0o600 | stat.S_IFCHR, os.makedev(10, 200))
+    mount = 'mount --bind "$0" /dev/net/tun && exec setpriv --reuid="$1" --clear-groups --inh-caps=-all "$2" -m qlan '
+    place.folder.chmod(0o777)
+    done = place.run("unshare", "--mount", "sh", "-c", f"{mount} up --no-wait -f {file}", str(node),
+                     str(pwd.getpwnam(os.environ.get("QLAN_TEST_USER", "nobody")).pw_uid), sys.executable,
+                     check=False)  # fmt: skip
+    assert done.returncode == 3, done.stderr
+    assert "/dev/net/tun is not open to this user (mode 0600)" in done.stderr
+    assert "sudo chmod 0666 /dev/net/tun" in done.stderr
+    assert place.processes() == []
+
+
+def test_the_other_user_s_realm_is_refused(place: Place) -> None:
+    file = write(place, "demo")
+    done = up(place, file, "--realm", "rootless" if IS_ROOT else "host")
+    assert done.returncode == 3
+    assert "hint" in done.stderr
+    assert place.processes() == []
+
+
+def test_a_disk_that_another_guest_has_is_named_with_its_user(place: Place) -> None:
+    disk = place.folder / "disk.qcow2"
+    place.run("qemu-img", "create", "-q", "-f", "qcow2", str(disk), "1M")
+    disk.chmod(0o666)
+    guest = "{disk: disk.qcow2, qemu_args: [-S], memory: 16M, accel: tcg, nics: []}"
+    one, two = (write(place, name, f"{USER}guests:\n  {name}: {guest}\n") for name in ("one", "two"))
+    assert up(place, one).returncode == 0
+    done = up(place, two)
+    assert done.returncode == 3
+    assert "Failed to get" in done.stderr
+    assert "qemu:one (process" in done.stderr
+    assert down(place, one).returncode == 0
+    assert up(place, two).returncode == 0
+    down(place, two)

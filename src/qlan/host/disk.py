@@ -6,6 +6,8 @@ We look once, on the host, before any guest has the disk, and always say the for
 
 from __future__ import annotations
 
+import os
+from contextlib import suppress
 from pathlib import Path
 
 from qlan.host.files import explained
@@ -29,3 +31,24 @@ def read_format(path: Path) -> str:
     except OSError as error:
         raise explained(error, path) from error
     return next((name for offset, magic, name in _MAGIC if head[offset:].startswith(magic)), "raw")
+
+
+def find_user(path: Path) -> str | None:
+    """Which process has an image open, as far as this user may see: `qemu:web (process 123)`."""
+    with suppress(OSError):
+        wanted = path.stat()
+        for entry in os.scandir("/proc"):
+            if entry.name.isdigit() and _has_open(entry.name, wanted):
+                name = Path(f"/proc/{entry.name}/comm").read_text(encoding="utf-8", errors="replace").strip()
+                return f"{name} (process {entry.name})"
+    return None
+
+
+def _has_open(pid: str, wanted: os.stat_result) -> bool:
+    with suppress(OSError):
+        for fd in os.scandir(f"/proc/{pid}/fd"):
+            with suppress(OSError):
+                found = fd.stat()
+                if (found.st_dev, found.st_ino) == (wanted.st_dev, wanted.st_ino):
+                    return True
+    return False

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import socket
 from collections.abc import Sequence
 from contextlib import suppress
@@ -15,13 +16,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qlan.errors import GuestFailed, HostError, QmpError
-from qlan.host import files, process
+from qlan.host import disk, files, process
 from qlan.host.run import shown, tool
 from qlan.render.command import FIRST_FD, Boot, Stop
 
 # In the background of a shell that ends at once: nobody's child but init's, so nobody has to reap it.
 _RECORD = '(read -r stat </proc/self/stat && echo "$stat" >"$0" && exec "$@") &'
 _START_TIME_LIMIT_S = 60.0
+_LOCKED = re.compile(r"another process using the image \[([^\]]+)\]")  # block/file-posix.c in QEMU
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +55,14 @@ class Started:
             execute(self.boot.sockets[0], [(call.name, dict(call.arguments)) for call in self.boot.then])
 
     def _failure(self) -> GuestFailed:
-        words = self.boot.log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+        lines = self.boot.log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
         binary = Path(self.boot.argv[0]).name
-        what = words[-1].removeprefix(f"{binary}: ") if words else "it ended without a word"
-        return GuestFailed(
-            f"QEMU does not start: {what}",
-            where=f"guest {self.boot.guest}",
-            hint=f"its command line: {shown(self.boot.argv)}",
-        )
+        words = [line.removeprefix(f"{binary}: ") for line in lines if "warning:" not in line]
+        what = " ".join(words) or "it ended without a word"
+        hint = f"its command line: {shown(self.boot.argv)}"
+        if locked := _LOCKED.search(what):
+            hint = f"{locked[1]} is open in {disk.find_user(Path(locked[1])) or 'a process of another user'}"
+        return GuestFailed(f"QEMU does not start: {what}", where=f"guest {self.boot.guest}", hint=hint)
 
 
 def start(boot: Boot, taps: Sequence[int]) -> Started:

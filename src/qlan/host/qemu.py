@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from qlan.errors import MissingTool
+from qlan.errors import HostError, MissingTool
 from qlan.facts import QemuFacts
 from qlan.host import files, kvm
 from qlan.host.run import find_tool, run, tool
@@ -51,11 +52,13 @@ def _cached(binary: str, cache: Path, what: str, ask: Any) -> Any:
     stat = os.stat(binary)  # noqa: PTH116  follows the alternatives' links, as running it does
     stamp = [os.path.realpath(binary), stat.st_mtime_ns, stat.st_size, what]
     path = cache / f"{Path(binary).name}-{what.partition('-')[0]}.json"
-    data = files.read_json(path)
-    if isinstance(data, dict) and data.get("stamp") == stamp:
-        return data["answer"]
+    with suppress(HostError):  # a cache that cannot be read or written (no home, a full disk) is no cache
+        data = files.read_json(path)
+        if isinstance(data, dict) and data.get("stamp") == stamp:
+            return data["answer"]
     answer = ask()
-    files.write(path, _json({"stamp": stamp, "answer": answer}))
+    with suppress(HostError):
+        files.write(path, _json({"stamp": stamp, "answer": answer}))
     return answer
 
 

@@ -16,6 +16,21 @@ def default_realm() -> Realm:
     return Realm.HOST if os.geteuid() == 0 else Realm.ROOTLESS
 
 
+def check_realm(realm: Realm) -> None:
+    """Denied if this user cannot have labs in that realm."""
+    root = os.geteuid() == 0
+    if realm is Realm.HOST and not root:
+        raise Denied(
+            "the host realm is the machine's own network: it needs root",
+            hint="sudo qlan up   (QEMU still runs as you), or leave out --realm and `realm:`",
+        )
+    if realm is Realm.ROOTLESS and root:
+        raise Denied(
+            "a rootless lab belongs to an ordinary user: QEMU never runs as root",
+            hint="call qlan as that user, without sudo; or leave out --realm and `realm:`",
+        )
+
+
 def layout(lab: str) -> Layout:
     """The folders of this user's labs: /run and /var/lib for root, the XDG base directories for others.
 
