@@ -139,12 +139,13 @@ class _Folded:
             if any(self.holds(first, last, since) for first, last in group["in"]):
                 yield name, group
 
-    def plain(self, table: dict[str, Any]) -> dict[str, Any]:
+    def plain(self, table: dict[str, Any], born: tuple[str, str] = ("", "")) -> dict[str, Any]:
+        """born: first snapshot and documented version of the group, for options that it had from the beginning."""
         found = {}
         for name, runs in table.items():
             for first, last, fact in runs:
                 since = fact[2] if isinstance(fact, list) else ""
-                if self.holds(first, last, since):
+                if self.holds(first, last, since or (born[1] if first == born[0] else "")):
                     found[name] = fact
         return found
 
@@ -164,7 +165,8 @@ def _facts() -> dict[str, Any]:
 
 
 def _backend(name: str, group: dict[str, Any], folded: _Folded) -> BackendType:
-    options = {key: Option(key, fact[0], fact[1]) for key, fact in folded.plain(group["options"]).items()}
+    facts = folded.plain(group["options"], (group["in"][0][0], group["since"]))
+    options = {key: Option(key, fact[0], fact[1]) for key, fact in facts.items()}
     return BackendType(name, group["since"], group["needs"], options)
 
 

@@ -18,7 +18,8 @@ from qlan.facts import Facts
 
 _SHARED = frozenset({"tap", "bridge", "socket", "stream", "dgram", "l2tpv3", "vde", "vhost-user", "netmap", "af-xdp"})
 _EMULATED = re.compile(r"e1000|rtl8139|ne2k|pcnet|i82|tulip|vmxnet3|igb", re.ASCII)
-_STRAY = re.compile(r"[^0-9a-fA-Fx]", re.ASCII)
+_PORTS = re.compile(r"[^:]*:[^:]*:([^-]*)-[^:]*:(.*)", re.DOTALL)
+_DIGITS = re.compile(r"0[xX][0-9a-fA-F]+|[0-9]+", re.ASCII)
 
 
 def warnings_of(
@@ -153,15 +154,10 @@ def _forward(clause: Clause, setting: Setting, forward: HostForward, facts: Fact
             HostForward(forward.protocol, IPv4Address("127.0.0.1"), port, forward.guest_address, forward.guest_port)
         )
         yield _warning(clause, "open-forward", what, hint, setting)
-    host, _, guest = text.rpartition("-")
-    if _STRAY.search(guest.rpartition(":")[2]) or (not forward.path and _STRAY.search(host.rpartition(":")[2])):
-        yield _warning(
-            clause,
-            "stray-text",
-            f"hostfwd={text}: what follows the port is passed over",
-            render_host_forward(forward),
-            setting,
-        )
+    ports = _PORTS.fullmatch(text)
+    if not forward.path and ports and not (_DIGITS.fullmatch(ports[1]) and _DIGITS.fullmatch(ports[2])):
+        what = f"hostfwd={text}: what follows the port is passed over"
+        yield _warning(clause, "stray-text", what, render_host_forward(forward), setting)
     if facts is None or forward.path:
         return
     if 0 < port < facts.free_port_floor and facts.uid != 0:
