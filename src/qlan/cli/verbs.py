@@ -28,6 +28,9 @@ GROUPS: dict[str, dict[str, str]] = {
         "explain": "say in plain words what it does, and what is wrong with it",
         "convert": "rewrite it between -nic and -netdev, or from the old -net",
     },
+    "Other programs' files": {
+        "export": "the lab as a script, QEMU's command lines, host configuration, libvirt's XML or a picture",
+    },
     "About this machine": {
         "models": "the NIC models of the installed QEMU, and which guests have drivers for them",
         "completion": "print the line that makes your shell complete qlan's words",

@@ -1,0 +1,27 @@
+"""A lab with nothing left open, for what is exported or drawn: the picks are those that `up` would make."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from qlan import journal
+from qlan.errors import TopologyError
+from qlan.facts import UsedSubnet
+from qlan.interop.settled import Settled, settle
+from qlan.lab import Lab
+from qlan.topology import addressing
+from qlan.topology.check import check_written, in_order
+
+
+def settled(lab: Lab) -> Settled:
+    """Nothing is written down, and disks need not be there.  TopologyError with what is wrong with the file alone."""
+    topology = lab.topology
+    assert topology is not None
+    facts = lab.facts
+    problems = in_order(check_written(topology, seed=facts.seed))
+    if problems:
+        raise TopologyError(problems)
+    others = journal.other_picks(lab.layout).items()
+    taken = [UsedSubnet(subnet, f"lab {name}") for name, picks in others for subnet in picks.subnets.values()]
+    facts = replace(facts, used_subnets=(*facts.used_subnets, *taken))
+    return settle(topology, addressing.complete(topology, journal.read_picks(lab.layout), facts), facts)
