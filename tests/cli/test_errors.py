@@ -31,8 +31,8 @@ UNKNOWN_LAB = "qlan: error: no lab `nosuch` is up\n  hint:  up now: none\n"
         (["status", "-l", "../../etc"], "qlan: error: no lab `../../etc` is up\n  hint:  up now: none\n"),
         (["check"], "qlan: error: there is no qlan.yaml here or in a parent folder\n"
          "  hint:  `qlan init` writes one; -f FILE names another\n"),
-        (["up", "-f", "nosuch.yaml"], "nosuch.yaml:1:1: there is no such file\n  hint: `qlan init` writes one; `-f FILE` "
-         "names another\nqlan: error: 1 problem in the topology\n"),
+        (["up", "-f", "nosuch.yaml"], "nosuch.yaml:1:1: there is no such file\n  hint: `qlan init` writes one; "
+         "`-f FILE` names another\nqlan: error: 1 problem in the topology\n"),
         (["up", "a/x", "b/y"], "qlan: error: several labs are named: a, b\n  hint:  one lab at a time\n"),
         (["up", "x", "b/y"], "qlan: error: either all guests are named with their lab or none: x b/y\n"
          "  hint:  write b/x b/y\n"),
@@ -96,11 +96,15 @@ def test_json_of_somebody_else_is_not_ours(shop: Place) -> None:
 
 
 def test_a_bug_leaves_a_traceback_and_status_70(place: Place) -> None:
-    code = "import qlan.cli.status as s, sys; s.run = lambda args: 1 // 0; from qlan.cli.main import main; sys.exit(main())"
+    code = (
+        "import qlan.cli.status as s, sys; s.run = lambda _: 1 // 0; from qlan.cli.main import main; sys.exit(main())"
+    )
     done = place.run(sys.executable, "-c", code, "status", check=False)
     assert done.returncode == 70
     assert "ZeroDivisionError" in done.stderr
-    assert done.stderr.endswith("qlan: this is a bug of qlan: please report it, with the text above and what you typed\n")
+    assert done.stderr.endswith(
+        "qlan: this is a bug of qlan: please report it, with the text above and what you typed\n"
+    )
 
 
 def test_a_closed_pipe_is_no_reason_to_complain(shop: Place) -> None:

@@ -75,16 +75,23 @@ def test_completion_imports_nothing_heavy(shop: Place) -> None:
 
 
 def test_time_of_version_and_help() -> None:
-    """The console script against the bare interpreter, alternating; the best of each."""
+    """The console script against the bare interpreter, alternating.  Load only adds: the best of each, thrice."""
     script = Path(sys.executable).parent / "qlan"
     command = [str(script)] if script.exists() else [sys.executable, "-m", "qlan"]
+    for last in (False, False, True):
+        version, help_ = ratios(command)
+        if version <= 2 and help_ <= 4:
+            return
+        assert not last, f"--version takes {version:.2f} times as long as bare python, --help {help_:.2f}"
+
+
+def ratios(command: list[str]) -> tuple[float, float]:
     bare, version, help_ = [], [], []
-    for _ in range(12):
+    for _ in range(10):
         bare.append(took_s([sys.executable, "-I", "-c", "pass"]))
         version.append(took_s([*command, "--version"]))
         help_.append(took_s([*command, "--help"]))
-    assert min(version) <= 2 * min(bare)
-    assert min(help_) <= 4 * min(bare)
+    return min(version) / min(bare), min(help_) / min(bare)
 
 
 def took_s(argv: list[str]) -> float:

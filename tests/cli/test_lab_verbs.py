@@ -32,11 +32,11 @@ def test_init_writes_a_file_that_is_fine_but_for_its_disks(place: Place, kind: s
     assert text.startswith("# yaml-language-server: $schema=.qlan-schema.json\n")
     assert json.loads((place.folder / ".qlan-schema.json").read_text())["title"] == "qlan.yaml"
     problems = data_of_check(place)
-    assert all("there is no" in problem["what"] for problem in problems), problems
+    assert all("there is no" in str(problem["what"]) for problem in problems), problems
 
 
-def data_of_check(place: Place) -> list[dict[str, str]]:
-    done = place.qlan("check", "--json", check=False)
+def data_of_check(place: Place) -> list[dict[str, object]]:
+    done = place.qlan("check", "--json", *(["--user", USER_LINE.split()[1]] if IS_ROOT else []), check=False)
     problems = json.loads(done.stdout)["problems"]
     assert isinstance(problems, list)
     return problems
@@ -74,6 +74,18 @@ def test_check(shop: Place) -> None:
     assert re.search(r"^qlan\.yaml:3:1: .*`network`", done.stdout, re.MULTILINE)
     assert "  hint: did you mean `networks`?" in done.stdout
     assert data_of_check(shop)[-1]["line"] == 3
+
+
+def test_check_by_root_with_nobody_to_run_qemu(shop: Place) -> None:
+    if not IS_ROOT:
+        pytest.skip("an ordinary user is that somebody")
+    (shop.folder / "qlan.yaml").write_text("guests: {web: {nics: [lan]}}\n")
+    environment = {name: value for name, value in shop.environment.items() if name != "SUDO_UID"}
+    done = shop.run("env", "-i", *(f"{name}={value}" for name, value in environment.items()), *qlan_words(), "check",
+                    check=False)  # fmt: skip
+    assert done.returncode == 2
+    assert "there is no network `lan`" in done.stdout
+    assert "QEMU never runs as root" in done.stdout
 
 
 def test_check_changes_nothing(shop: Place) -> None:
@@ -204,10 +216,10 @@ def test_status(shop_up: Place) -> None:
     lines = shop_up.qlan("status").stdout.splitlines()
     assert lines[0] == f"lab shop  {REALM}  {shop_up.folder / 'qlan.yaml'}"
     assert lines[1].split() == ["GUEST", "STATE", "NIC", "NETWORK", "MODEL", "MAC", "ADDRESS", "LINK", "FORWARDS"]
-    assert re.match(r"web +running  0    lan      virtio  52:\S+  10\.79\.0\.\d+ \(reserved\) +up$", lines[2])
-    assert re.match(r" +1    back     e1000 ", lines[3])
-    assert re.match(r"db +running  0    back     virtio  52:\S+  10\.80\.0\.2 \(static\) +up$", lines[4])
-    assert re.search(r"10\.0\.2\.15 \(built in\)  up    127\.0\.0\.1:\d+ -> 22/tcp$", lines[5])
+    assert re.match(r"web +running  0 +lan      virtio  52:\S+  10\.79\.0\.\d+ \(reserved\) +up$", lines[2])
+    assert re.match(r" +1 +back     e1000 ", lines[3])
+    assert re.match(r"db +running  0 +back     virtio  52:\S+  10\.80\.0\.2 \(static\) +up$", lines[4])
+    assert re.search(r"10\.0\.2\.15 \(built in\) +up +127\.0\.0\.1:\d+ -> 22/tcp$", lines[5])
     assert re.match(r"lone +running  none$", lines[6])
     assert len(lines) == 7
 
@@ -231,7 +243,7 @@ def guest(place: Place, name: str) -> dict[str, object]:
     return next(one for one in labs(place)[0]["guests"] if one["name"] == name)
 
 
-@pytest.mark.parametrize("columns, wide", [(140, True), (79, False), (30, False)])
+@pytest.mark.parametrize("columns, wide", [(140, True), (79, False), (40, False)])
 def test_status_fits_the_terminal(shop_up: Place, columns: int, wide: bool) -> None:
     with Terminal(shop_up, "status", columns=columns) as terminal:
         assert terminal.wait() == 0

@@ -40,6 +40,8 @@ def parser_for(verb: str) -> argparse.ArgumentParser:
 def _hush(parser: argparse.ArgumentParser) -> None:
     """A name that cannot be found out (a broken file, no lab) is no reason for a message in the middle of a line."""
     for action in parser._actions:
+        if action.dest in ("file", "lab") and parser.prog != "qlan":
+            action.default = argparse.SUPPRESS  # else a verb's None would hide what stood before the verb
         completer = getattr(action, "completer", None)
         if completer is not None:
             action.completer = _Quiet(completer)  # type: ignore[attr-defined]

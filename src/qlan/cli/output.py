@@ -27,10 +27,10 @@ def duration(time_s: float) -> str:
     """`0.4 s`, `12 s`, `3 min`, `2 h`, `5 d`."""
     if time_s < 10:
         return f"{time_s:.1f} s"
-    for unit_s, unit in ((1, "s"), (60, "min"), (3600, "h"), (86400, "d")):
-        if time_s < (120 if unit_s < 3600 else 48 * 3600) * unit_s or unit == "d":
+    for limit_s, unit_s, unit in ((120, 1, "s"), (7200, 60, "min"), (172800, 3600, "h")):
+        if time_s < limit_s:
             return f"{time_s / unit_s:.0f} {unit}"
-    raise AssertionError(time_s)
+    return f"{time_s / 86400:.0f} d"
 
 
 def count(number: int, noun: str) -> str:

@@ -13,6 +13,7 @@ import select
 import signal
 import socket
 import termios
+import time
 import tty
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -23,7 +24,9 @@ from qlan.errors import ConflictError, HostError
 
 DETACH = b"\x1d"  # Ctrl-], as in telnet and virsh
 _SILENCE_S = 1.0  # after the end of input
-_CONNECTED = "03"  # SS_CONNECTED in /proc/net/unix, include/uapi/linux/net.h
+_LISTENING = "00010000"  # __SO_ACCEPTCON in the flags of /proc/net/unix
+_LEAVING_S = 0.5  # in which QEMU notices that its last client is gone
+_POLL_S = 0.02
 _CHUNK = 65536
 
 
@@ -59,8 +62,11 @@ class Line:
         except BlockingIOError:
             who = os.pread(self._lock, 100, 0).decode(errors="replace").strip()
             raise self._busy(f"another `qlan console` ({who})") from None
-        if is_connected(self._path):
-            raise self._busy("another program")
+        deadline = time.monotonic() + _LEAVING_S
+        while is_connected(self._path):
+            if time.monotonic() > deadline:
+                raise self._busy("another program")
+            time.sleep(_POLL_S)
         os.ftruncate(self._lock, 0)
         os.pwrite(self._lock, f"process {os.getpid()}\n".encode(), 0)
 
@@ -80,7 +86,7 @@ def is_connected(path: Path, table: Path = Path("/proc/net/unix")) -> bool:
     with suppress(OSError):
         for row in table.read_text(encoding="utf-8", errors="replace").splitlines():
             words = row.split(maxsplit=7)
-            if len(words) == 8 and words[7] == str(path) and words[5] == _CONNECTED:
+            if len(words) == 8 and words[7] == str(path) and words[3] != _LISTENING:
                 return True
     return False
 
