@@ -319,7 +319,7 @@ def read_processes(folder: Path) -> list[str]:
 
 
 def read_files(folder: Path) -> list[str]:
-    """The lab's. The lock that all labs of a user share stays: who removes a lock takes it from one who waits for it."""
+    """The lab's. The lock that all labs of a user share stays: somebody may be waiting for it."""
     found = [*(folder / "run").rglob("*"), *(folder / "state").rglob("*")]
     return sorted(str(path) for path in found if path != folder / "state" / ".lock")
 
