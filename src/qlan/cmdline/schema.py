@@ -107,7 +107,7 @@ def parse_version(text: str) -> Version:
     return int(hit[1]), int(hit[2])
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=64)
 def rules(version: str = "") -> Rules:
     """The rules of a version ("": the newest known).  Newer versions than the data's are taken for the newest known."""
     facts = _facts()

@@ -76,6 +76,7 @@ OWN = {
     "failover_pair_id": [""],
     "group": ["nogroup"],
     "sock": ["/no-such"],
+    "path": ["/no-such"],
 }
 # Their acceptance hangs on the host or on a device's own start, not on the words.
 LEFT_OUT = {
@@ -98,6 +99,7 @@ TYPES = (
     "vhost-vdpa",
     "usr",
     "bridge",
+    "passt",
 )
 
 
