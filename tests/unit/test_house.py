@@ -17,11 +17,12 @@ PLAN = ROOT / "docs" / "architecture.md"
 PURE_BELOW = 4
 _MODULES = """
     asyncio ctypes datetime fcntl getpass glob http multiprocessing os platform pwd random secrets select shutil signal
-    socket subprocess sys tempfile threading time urllib uuid
+    socket subprocess sys tempfile threading time urllib
 """
 _CALLS = """
     absolute chmod cwd exists expanduser glob home input is_dir is_file iterdir lstat mkdir open print read_bytes
-    read_text rename resolve rglob rmdir stat symlink_to touch unlink write_bytes write_text
+    read_text rename resolve rglob rmdir stat symlink_to touch unlink uuid1 uuid4
+    write_bytes write_text
 """
 IMPURE_MODULES = frozenset(_MODULES.split())
 IMPURE_CALLS = frozenset(_CALLS.split())

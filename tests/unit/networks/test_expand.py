@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 
 import pytest
-from tests import samples
-from tests.unit import golden
 
 from qlan.errors import HostError
 from qlan.names import INTERFACE_NAME_MAX
@@ -15,6 +13,8 @@ from qlan.resources import codec
 from qlan.resources.model import HOST, Bridge, Dnsmasq, Machine, Namespace, Nic, PortForward, Tap, TapBackend, Veth
 from qlan.topology.model import KINDS as WORDS
 from qlan.topology.model import Network, Realm
+from tests import samples
+from tests.unit import golden
 
 REALMS = pytest.mark.parametrize("realm", list(Realm))
 CASES = pytest.mark.parametrize("case", golden.cases("expand"))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from tests import samples
-from tests.unit import golden
 
 from qlan.planning import text
 from qlan.planning.plan import plan
 from qlan.resources.model import Resources
 from qlan.topology.model import Realm
+from tests import samples
+from tests.unit import golden
 
 
 def lab(case: str, name: str, realm: Realm) -> Resources:

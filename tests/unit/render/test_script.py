@@ -11,8 +11,6 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from tests import samples
-from tests.unit import golden
 
 from qlan.live import commands
 from qlan.planning import text
@@ -21,6 +19,8 @@ from qlan.render.layout import Layout
 from qlan.render.scene import Scene
 from qlan.render.script import script
 from qlan.topology.model import Realm
+from tests import samples
+from tests.unit import golden
 
 CASES = pytest.mark.parametrize("case", golden.cases("script"))
 REALMS = pytest.mark.parametrize("realm", list(Realm))

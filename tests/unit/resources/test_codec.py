@@ -1,0 +1,83 @@
+"""Every resource to JSON and back, whatever its fields hold; and the promises that every resource type keeps."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Network
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qlan.resources import codec
+from qlan.resources.model import RESOURCE_TYPES, Resource, TapBackend, UserBackend
+
+PATHS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1).map(Path)
+for kind, strategy in {
+    IPv4Interface: st.builds(lambda ip, length: IPv4Interface((ip, length)), st.ip_addresses(v=4), st.integers(0, 32)),
+    IPv4Address: st.ip_addresses(v=4),
+    IPv4Network: st.builds(lambda ip, n: IPv4Network((ip, n), strict=False), st.ip_addresses(v=4), st.integers(0, 32)),
+    IPv6Network: st.builds(lambda ip, n: IPv6Network((ip, n), strict=False), st.ip_addresses(v=6), st.integers(0, 128)),
+    Path: PATHS,
+    str: st.text(st.characters(exclude_categories=["Cs"])),
+}.items():
+    st.register_type_strategy(kind, strategy)
+
+TYPES = pytest.mark.parametrize("cls", RESOURCE_TYPES)
+
+
+@TYPES
+@given(data=st.data())
+def test_there_and_back(cls: type[Resource], data: st.DataObject) -> None:
+    """By way of a text, as the record and the journal do it."""
+    one = data.draw(st.from_type(cls))
+    again = codec.decode(json.loads(json.dumps(codec.encode(one))))
+    assert again == one
+    assert [type(getattr(again, field.name)) for field in dataclasses.fields(again)] == [
+        type(getattr(one, field.name)) for field in dataclasses.fields(one)
+    ]
+
+
+@TYPES
+@given(data=st.data())
+def test_a_field_that_an_older_version_did_not_write_gets_its_default(cls: type[Resource], data: st.DataObject) -> None:
+    one = data.draw(st.from_type(cls))
+    fields = [field for field in dataclasses.fields(cls) if field.default is not dataclasses.MISSING]
+    written: dict[str, Any] = codec.encode(one)
+    for field in fields:
+        del written[field.name]
+    read = codec.decode(written)
+    assert all(getattr(read, field.name) == field.default for field in fields)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [{}, [], {"type": "Reservation", "mac": "", "address": "10.0.0.1", "name": ""}, {"type": "Nonsense"},
+     {"type": "Bridge"},
+     {"type": "Address", "link_key": "", "link": "", "interface": "10.0.0.256/8"}],
+)  # fmt: skip
+def test_what_is_no_resource(data: Any) -> None:
+    with pytest.raises((ValueError, KeyError, TypeError)):
+        codec.decode(data)
+
+
+def test_the_two_backends_do_not_mix() -> None:
+    """A union is told apart by its `type`, not by which fields happen to fit."""
+    assert codec.encode(TapBackend("tap/a/0"))["type"] == "TapBackend"
+    assert codec.encode(UserBackend())["type"] == "UserBackend"
+
+
+@TYPES
+@given(data=st.data())
+def test_what_the_planner_relies_on(cls: type[Resource], data: st.DataObject) -> None:
+    """A key made of FIXED fields alone (else a change would be another resource), and FIXED names fields."""
+    one = data.draw(st.from_type(cls))
+    fields = {field.name for field in dataclasses.fields(cls)}
+    assert fields >= cls.FIXED
+    assert one.key not in (*one.needs, *one.within)
+    other = data.draw(st.from_type(cls))
+    changeable = {name: getattr(other, name) for name in fields - cls.FIXED}
+    assert dataclasses.replace(one, **changeable).key == one.key
