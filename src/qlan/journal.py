@@ -115,6 +115,11 @@ def read_record(layout: Layout) -> Record | None:
 
 def write_record(layout: Layout, record: Record) -> None:
     """Remember what is wanted from now on."""
+    files.write(layout.record, record_text(record))
+
+
+def record_text(record: Record) -> str:
+    """The text of the record's file."""
     data = {
         "lab": record.lab,
         "realm": record.realm.value,
@@ -122,7 +127,7 @@ def write_record(layout: Layout, record: Record) -> None:
         "digest": record.digest,
         "wanted": [codec.encode(one) for one in record.wanted.values()],
     }
-    files.write(layout.record, json.dumps(data))
+    return json.dumps(data)
 
 
 def intend(layout: Layout, resources: Sequence[Resource]) -> None:

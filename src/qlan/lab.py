@@ -186,13 +186,15 @@ class Lab:
         """The same as a shell script.  python: the interpreter that has qlan, which opens the TAPs."""
         from qlan.live import commands
         from qlan.planning import text
+        from qlan.render.command import Command, Write
         from qlan.render.scene import Scene
         from qlan.render.script import script
 
         wanted = self._scoped(guests)
         with self._host(wanted) as host:
             todo = plan(wanted, host.read())
-            lines = commands(todo.steps, Scene(self.layout, wanted, host.rootless))
+            lines: list[Command] = [Write(self.layout.record, journal.record_text(self._record_of(wanted)))]
+            lines += commands(todo.steps, Scene(self.layout, wanted, host.rootless))
         return script(lines, self.layout, rootless=host.rootless, plan=text.lines(todo), python=python)
 
     @cached_property
@@ -376,19 +378,21 @@ class Lab:
         from qlan.apply import apply
 
         before = self.record
-        topology = self.topology
-        source = topology.source if topology else before.source if before else None
-        digest = self.digest or (before.digest if before else "")
-        realm = self.realm
         try:
             if wanted:
-                journal.write_record(self.layout, Record(self.name, realm, source, digest, wanted))
+                journal.write_record(self.layout, self._record_of(wanted))
             done = apply(wanted, host, before=there, replace=again, progress=progress)
         except BaseException:
             self._remember(before, host)
             raise
         journal.settle(self.layout)
         return done
+
+    def _record_of(self, wanted: Resources) -> Record:
+        """What is to be remembered while this is wanted."""
+        topology, before = self.topology, self.record
+        source = topology.source if topology else before.source if before else None
+        return Record(self.name, self.realm, source, self.digest or (before.digest if before else ""), wanted)
 
     def _remember(self, before: Record | None, host: RealHost) -> None:
         if before is not None:
