@@ -24,6 +24,7 @@ from dataclasses import replace
 from qlan.cmdline.backends import check_backend
 from qlan.cmdline.check import check_clause
 from qlan.cmdline.convert import Converted, Note, to_netdev, to_nic
+from qlan.cmdline.devices import check_devices
 from qlan.cmdline.explain import Explanation, explain
 from qlan.cmdline.forwards import (
     BadRule,
@@ -161,4 +162,6 @@ def _check(line: CommandLine, language: Rules) -> Iterator[Fault]:
         yield from faults
         if not faults and clause.kind in (Kind.NETDEV, Kind.NIC, Kind.NET):
             yield from check_backend(clause, language)
-    yield from check_wiring(line, wire(line, language), language)
+    wiring = wire(line, language)
+    yield from check_wiring(line, wiring, language)
+    yield from check_devices(wiring, language)

@@ -72,6 +72,12 @@ OWN = {
     "netdev": ["n0", "n1", ""],
     "addr": ["05", "5.1", "20", "x"],
     "bootindex": ["1", "x", "-1"],
+    "rx_queue_size": ["256", "512", "1024", "2048", "300", "128", "x"],
+    "tx_queue_size": ["256", "512", "1024", "2048", "300", "0x100", "x"],
+    "duplex": ["half", "full", "both", ""],
+    "speed": ["-1", "0", "1000", "-2", "x"],
+    "host_mtu": ["0", "1500", "65535", "65536", "x"],
+    "tx": ["bh", "timer", "other"],
     "romfile": ["", "/no-such.rom"],
     "failover_pair_id": [""],
     "group": ["nogroup"],
@@ -81,10 +87,10 @@ OWN = {
 # Their acceptance hangs on the host or on a device's own start, not on the words.
 LEFT_OUT = {
     "romfile", "romsize", "failover_pair_id", "failover", "acpi-index", "multifunction", "vectors", "netdev", "bus",
-    "ebpf-rss-fds", "rss", "hash", "x-svq", "busnr", "sock", "tx_queue_size", "rx_queue_size", "x-disable-pcie",
-    "page-per-vq", "host_mtu", "duplex", "speed", "ats", "tx", "iommu_platform", "use-started", "disable-legacy",
+    "ebpf-rss-fds", "rss", "hash", "x-svq", "busnr", "sock", "x-disable-pcie",
+    "page-per-vq", "ats", "iommu_platform", "use-started", "disable-legacy",
     "disable-modern", "rombar", "packed", "subsys_ven", "subsys", "poll-us", "vhost", "vhostforce", "sndbuf",
-    "bootindex", "mq", "event_idx", "sriov-pf", "ari", "x-max-bounce-buffer-size", "addr", "vnet_hdr", "queues",
+    "mq", "event_idx", "sriov-pf", "ari", "x-max-bounce-buffer-size", "addr", "vnet_hdr", "queues",
 }  # fmt: skip
 TYPES = (
     "user",
@@ -159,6 +165,8 @@ def line(dice: random.Random, rules: cmdline.Rules) -> list[str]:
         return ["-net", netdev(dice, rules, dice.choice(["user", "none", "nic", "hubport"]), "net"), "-net", "nic"]
     models = [name for name, model in rules.devices.items() if model.bus == "PCI" and name not in ("rocker", "pvrdma")]
     model = dice.choice(models)
+    options = dict(rules.devices[model].options)
+    model = "virtio-net-pci" if dice.random() < 0.4 else model
     options = dict(rules.devices[model].options)
     return ["-device", ",".join([model, *settings(dice, options, 4)])]
 

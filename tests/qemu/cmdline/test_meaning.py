@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import TYPE_CHECKING
 
 import pytest
 
 from qlan import cmdline
+from qlan.cmdline import values
 
 if TYPE_CHECKING:
     from conftest import Program
@@ -69,3 +71,30 @@ def test_forwards_are_those_that_qemu_opens(program: Program) -> None:
         guest = str(found.guest_address or "10.0.2.15")
         expected.add((found.protocol.upper(), host, str(found.host_port), guest, str(found.guest_port)))
     assert opened == expected, shown
+
+
+def test_properties_have_the_values_that_we_read(program: Program) -> None:
+    """qom-get, of a device whose values are written in unusual ways."""
+    text = (
+        "qemu-system-x86_64 -netdev user,id=n -device virtio-net-pci,netdev=n,id=x,mac=52-54-00-AA-bb-0C,csum=no,"
+        "mrg_rxbuf=y,host_mtu=0x578,rx_queue_size=01000,x-txburst=+7,rombar=0"
+    )
+    line = cmdline.parse(text, program.rules)
+    device = line.clauses[1]
+    names = ["mac", "csum", "mrg_rxbuf", "host_mtu", "rx_queue_size", "x-txburst", "rombar"]
+    asked = [
+        json.dumps({"execute": "qom-get", "arguments": {"path": "/machine/peripheral/x", "property": name}})
+        for name in names
+    ]
+    verdict = program.start(cmdline.render(line)[1:], *asked)
+    assert verdict.accepted, verdict.said
+    shown = dict(zip(names, (reply["return"] for reply in verdict.replies[2:]), strict=False))
+    read = {name: typed(device.value(name) or "", program.rules, name) for name in names}
+    assert shown == read
+
+
+def typed(text: str, rules: cmdline.Rules, name: str) -> object:
+    kind = rules.devices["virtio-net-pci"].options[name]
+    if name == "mac":
+        return values.parse_device_mac(text)
+    return values.parse_bool(text) if kind == "bool" else values.parse_integer(text, kind)
