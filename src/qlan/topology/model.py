@@ -124,7 +124,7 @@ class Guest:
     memory_bytes: int = 512 << 20
     cpus: int = 1
     arch: str | None = None  # None: this machine's
-    machine: str | None = None  # None: q35 where there is one, else `virt`
+    machine: str | None = None  # None: QEMU's own default
     accel: Literal["auto", "kvm", "tcg"] = "auto"
     display: Literal["none", "sdl", "gtk", "vnc", "spice"] = "none"
     cloud_init: bool = False

@@ -96,7 +96,7 @@ GUEST = {
     "append": Key("text", "The command line of `kernel`."),
     "memory": Key("size", "Like 512M or 1G. Default: 512M."),
     "cpus": Key("integer", "The number of CPUs. Default: 1."),
-    "machine": Key("word", "QEMU's machine type. Default: q35 where there is one."),
+    "machine": Key("word", "QEMU's machine type. Default: the one that QEMU itself takes."),
     "arch": Key("word", "The processor, as in qemu-system-ARCH. Default: this machine's."),
     "accel": Key("choice", "auto: KVM where it works, else TCG. Default: auto.", ACCELS),
     "display": Key("choice", "What QEMU shows the screen with. Default: none.", DISPLAYS),
