@@ -29,6 +29,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "convert": "rewrite it between -nic and -netdev, or from the old -net",
     },
     "Other programs' files": {
+        "import": "make a qlan.yaml of a QEMU command line, a script, libvirt's XML, ...",
         "export": "the lab as a script, QEMU's command lines, host configuration, libvirt's XML or a picture",
     },
     "About this machine": {
@@ -40,7 +41,8 @@ GROUPS: dict[str, dict[str, str]] = {
 VERBS: dict[str, str] = {verb: text for group in GROUPS.values() for verb, text in group.items()}
 
 # A keyword of Python cannot be a module's name.
-MODULES: dict[str, str] = {verb: verb if verb != "exec" else "execute" for verb in VERBS}
+_RENAMED = {"exec": "execute", "import": "importing"}
+MODULES: dict[str, str] = {verb: _RENAMED.get(verb, verb) for verb in VERBS}
 
 EXAMPLES = """\
   qlan init --from host-only && qlan up       a lab of two guests on a network with DHCP

@@ -163,7 +163,7 @@ def _network(network: Network) -> dict[str, object]:
         if network.dhcp.first is not None:
             dhcp["range"] = f"{network.dhcp.first}-{network.dhcp.last}"
         if network.dhcp.lease_time_s != 3600:
-            dhcp["lease"] = f"{network.dhcp.lease_time_s}s"
+            dhcp["lease"] = _time(network.dhcp.lease_time_s)
         found["dhcp"] = dhcp
     if not network.dns:
         found["dns"] = False
@@ -237,6 +237,13 @@ def _size(size_bytes: int) -> str:
         if size_bytes % (1 << shift) == 0:
             return f"{size_bytes >> shift}{unit}"
     return f"{size_bytes >> 10}K"
+
+
+def _time(time_s: int) -> str:
+    for unit, size_s in (("d", 86400), ("h", 3600), ("m", 60)):
+        if time_s % size_s == 0:
+            return f"{time_s // size_s}{unit}"
+    return f"{time_s}s"
 
 
 def _put(found: dict[str, object], **values: object) -> None:

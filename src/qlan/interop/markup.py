@@ -38,6 +38,10 @@ class Tag:
         self._asked.add(key)
         return self._attributes.get(key)
 
+    def peek(self, key: str) -> str | None:
+        """An attribute's value without asking for it: it is still left over."""
+        return self._attributes.get(key)
+
     @property
     def text(self) -> str:
         """The text before the first child, without blanks around it."""
@@ -55,6 +59,15 @@ class Tag:
     def find(self, name: str) -> Tag | None:
         """The first child of that name."""
         return next(self.children(name), None)
+
+    def has(self, name: str) -> bool:
+        """Whether there is a child of that name."""
+        return any(child.name == name for child in self._children)
+
+    @property
+    def names(self) -> list[str]:
+        """The names of its children."""
+        return [child.name for child in self._children]
 
     def at(self, *path: str) -> Tag | None:
         """The first child of the first child ..."""

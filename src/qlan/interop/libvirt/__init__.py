@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
+from qlan.interop.libvirt.read import import_sources
 from qlan.interop.libvirt.write import export_lab
 
-__all__ = [
-    "export_lab",
-]
+__all__ = ["export_lab", "import_sources"]

@@ -1,0 +1,196 @@
+"""QEMU command lines, alone or in a shell script with the commands around them, as a lab.
+
+Variables that the script itself sets are put in; loops and conditions are not followed.  A command that stands in a
+comment (`# ip link set tap0 master br0`) is taken as one that root must type: tutorials write root's prompt so.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from ipaddress import IPv4Interface
+
+from qlan import cmdline
+from qlan.cmdline import Kind, Rules
+from qlan.cmdline.parse import find_program
+from qlan.cmdline.shell import BadShell, Command, Word, has_variable, quote_word, split_shell
+from qlan.errors import UsageError
+from qlan.interop.imported import HEAD, Imported, Notes, Source, our_name
+from qlan.interop.qemu.host import HostSide, Server, read_command
+from qlan.interop.qemu.machine import Parts, read_machine
+from qlan.interop.qemu.nics import Context, read_nics
+from qlan.interop.shared import Shared, place_of
+from qlan.topology.model import Dhcp, Guest, Network, Nic, Topology
+
+_TYPED = re.compile(r"^[ \t]*#[ \t]+(?:sudo[ \t]+)?((?:ip|brctl|tunctl|dnsmasq)[ \t].*)$", re.MULTILINE)
+_VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
+_NOTHING = {"qemu_args": ("-boot", "menu=off")}
+
+
+def import_sources(sources: Sequence[Source]) -> Imported:
+    """The lab of all command lines of all texts.  UsageError if there is no QEMU in them."""
+    notes, host, rules = Notes(), HostSide(), cmdline.rules()
+    lines: list[cmdline.Reading] = []
+    for source in sources:
+        lines += _readings(source, host, rules)
+    if not lines:
+        raise UsageError("there is no command in it that starts QEMU", where=", ".join(one.name for one in sources),
+                         hint="a QEMU command line starts with qemu-system-...")  # fmt: skip
+    shared = Shared(notes)
+    for bridge in dict.fromkeys([*host.bridges, *_addressed(host)]):
+        _known_network(bridge, host, shared)
+    guests: list[Guest] = []
+    for reading in lines:
+        guests.append(_guest(reading, [guest.name for guest in guests], host, shared, notes))
+    _say_rest(host, shared, notes)
+    domains = [server.domain for server in host.servers if server.domain]
+    stem = guests[0].name if "\0" in sources[0].text else sources[0].name.rpartition("/")[2].partition(".")[0]
+    lab = our_name("lab", domains[0] if domains else stem)
+    names = ", ".join(source.name for source in sources)
+    return Imported(Topology(lab, shared.all, tuple(guests)), notes, names)
+
+
+def _readings(source: Source, host: HostSide, rules: Rules) -> list[cmdline.Reading]:
+    """The QEMU commands of a text; the others go to the host's side."""
+    if "\0" in source.text:  # /proc/PID/cmdline
+        return [cmdline.read(source.text.rstrip("\0").split("\0"), rules)]
+    found = []
+    values: dict[str, str] = {}
+    try:
+        for match in _TYPED.finditer(source.text):
+            for command in split_shell(match[1]):
+                read_command([word.text for word in command.words], host)
+        commands = split_shell(source.text)
+    except BadShell as error:
+        line = source.text.count("\n", 0, error.offset) + 1
+        raise UsageError(str(error), where=f"{source.name}:{line}") from error
+    for command in commands:
+        words = _filled(command, values)
+        if not words:
+            continue
+        if find_program(tuple(words)) is not None:
+            found.append(cmdline.read(" ".join(map(quote_word, words)), rules))
+        else:
+            read_command([word.text for word in words], host)
+    return found
+
+
+def _filled(command: Command, values: dict[str, str]) -> list[Word]:
+    """The command's words with the variables that are known put in; assignments alone are remembered."""
+    for word in command.before:
+        name, _, value = word.text.partition("=")
+        values[name] = _substituted(value, values)
+    found: list[Word] = []
+    for word in command.words:
+        if not word.expands:
+            found.append(Word(word.text))
+            continue
+        text = _substituted(word.text, values)
+        pieces = text.split() if word.text == word.source else [text]
+        found += [Word(piece, expands=has_variable(piece)) for piece in pieces]
+    return found
+
+
+def _substituted(text: str, values: dict[str, str]) -> str:
+    return _VARIABLE.sub(lambda match: values.get(match[1] or match[2], match[0]), text)
+
+
+def _addressed(host: HostSide) -> list[str]:
+    """Links with an address that guests' TAPs are or are plugged into."""
+    ports = {*host.masters.values(), *host.taps}
+    return [link for space, link in host.addresses if not space and link in ports]
+
+
+def _known_network(bridge: str, host: HostSide, shared: Shared) -> None:
+    """A network of which the script itself says what it is."""
+    name = our_name("network", bridge.removeprefix("br-"), {one.name for one in shared.all})
+    own = host.addresses.get(("", bridge))
+    server, apart = host.server_of(bridge)
+    interface = own or apart
+    network = Network(name, "host-only" if own else "private", mtu_bytes=host.mtus.get(bridge), dns=True)
+    if interface and interface.network.prefixlen <= 30:
+        network = replace(network, subnet=interface.network, address=interface.ip)
+    if server:
+        network = _served(network, server, interface)
+    elif own:
+        network = replace(network, dns=False)
+    shared.put("bridge", bridge, network)
+    for port, master in host.masters.items():
+        if master == bridge and port not in host.taps and port not in host.peers and not port.startswith("tap"):
+            why = f"{port} is on the bridge too, and led outside: kind public is not in this version"
+            shared.notes.add(place_of(network), why)
+    for text in server.unsaid if server else ():
+        shared.notes.add(place_of(network), f"dnsmasq {text} is not carried over")
+
+
+def _served(network: Network, server: Server, interface: IPv4Interface | None) -> Network:
+    dhcp = None
+    if server.ends and interface and all(end in interface.network for end in server.ends):
+        dhcp = Dhcp(*server.ends, lease_time_s=server.lease_time_s)
+    return replace(network, dhcp=dhcp, dns=server.dns)
+
+
+def _guest(reading: cmdline.Reading, taken: list[str], host: HostSide, shared: Shared, notes: Notes) -> Guest:
+    parts = read_machine(reading.line, notes, cmdline.rules())
+    name = our_name("guest", parts.name or _stem(parts), taken)
+    place = ("guests", name)
+    if parts.name and name != parts.name:
+        notes.add(place, f"its name was {parts.name}")
+    for fault in reading.faults:
+        near = f"; did you mean {fault.nearest}?" if fault.nearest else ""
+        notes.add(place, f"QEMU would refuse this: {fault.what}{near}")
+    for text in parts.unsaid:
+        notes.add(place, text)
+    for word in reading.line.tail:
+        notes.add(place, f"redirected: {word.text}")
+    wiring = cmdline.wire(reading.line, cmdline.rules())
+    nics = read_nics(Context(wiring, cmdline.rules(), host, shared, notes, name))
+    rest = [*parts.rest, *_objects(reading, wiring, notes, name)]
+    values = parts.said | {"qemu_args": tuple(rest)}
+    return _bootable(Guest(name, tuple(parts.disks), nics=tuple(nics), **values), parts, notes)
+
+
+def _stem(parts: Parts) -> str:
+    path = parts.disks[0].path if parts.disks else parts.said.get("kernel")
+    return path.name.partition(".")[0] if path else "guest"
+
+
+def _objects(reading: cmdline.Reading, wiring: cmdline.Wiring, notes: Notes, guest: str) -> list[str]:
+    """Filters and globals go to QEMU as they are, with the netdev's new name (qlan calls them net0, net1, ...)."""
+    new = {card.netdev: f"net{index}" for index, card in enumerate(wiring.cards) if card.netdev}
+    found = []
+    for clause in reading.line.of_kind(Kind.OBJECT, Kind.GLOBAL):
+        old = clause.value("netdev") if clause.kind is Kind.OBJECT else None
+        if old is not None and old not in new:
+            notes.add(("guests", guest), f"-object {clause.argument.text}: its netdev has no NIC")
+            continue
+        text = clause.argument.text.replace(f"netdev={old}", f"netdev={new[old]}") if old else clause.argument.text
+        found += [clause.flag.text, text]
+    for clause in reading.line.of_kind(Kind.TFTP, Kind.BOOTP, Kind.SMB, Kind.REDIR):
+        notes.add(("guests", guest), f"-{clause.kind} {clause.argument.text} is out of date")
+    return found
+
+
+def _bootable(guest: Guest, parts: Parts, notes: Notes) -> Guest:
+    """QEMU tries the network last where nothing else is said; qlan wants that in words."""
+    nothing = not (guest.disks or guest.kernel or guest.qemu_args or any(nic.boot for nic in guest.nics))
+    if guest.nics and (parts.boots_from_network or nothing):
+        first: Nic = replace(guest.nics[0], boot=True)
+        return replace(guest, nics=(first, *guest.nics[1:]))
+    if nothing:
+        notes.add(("guests", guest.name), "it has nothing to boot from")
+        return replace(guest, qemu_args=_NOTHING["qemu_args"])
+    return guest
+
+
+def _say_rest(host: HostSide, shared: Shared, notes: Notes) -> None:
+    """The script's other commands."""
+    for text in host.outside:
+        notes.add(HEAD, f"not done, kinds nat and routed are not in this version: {text}")
+    for text in host.others:
+        notes.add(HEAD, f"not done: {text}")
+    used = {id(server) for key in shared.by_key if (server := host.server_of(key[1])[0])}
+    for server in host.servers:
+        if id(server) not in used:
+            notes.add(HEAD, f"not done: a dnsmasq on {server.interface or 'every interface'}")

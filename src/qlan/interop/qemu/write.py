@@ -1,0 +1,183 @@
+"""A lab as QEMU command lines to paste, a guest a line, with what must be there first as comments of commands."""
+
+from __future__ import annotations
+
+import shlex
+
+from qlan.interop.settled import (
+    File,
+    Settled,
+    bridge_name,
+    ends_of,
+    reservations,
+    server_interface,
+    tap_name,
+)
+from qlan.names import MODEL_ALIASES
+from qlan.render import qemu, user_netdev
+from qlan.render.option import Option
+from qlan.resources import model as resources
+from qlan.topology.model import HOST_KINDS, Disk, Guest, Network, Nic, UserNetwork
+
+
+def export_lab(lab: Settled) -> tuple[File, ...]:
+    """One text."""
+    lines = [f"# Lab {lab.topology.lab} as QEMU command lines, made by `qlan export`."]
+    if lab.topology.networks:
+        lines.append("# These networks must be there first, made once by root:")
+    for network in lab.topology.networks:
+        lines += [f"#   {line}".rstrip() for line in _network(network, lab)]
+    for guest in lab.topology.guests:
+        lines += ["", f"# guest {guest.name}", *_words_of_guest(guest, lab)]
+        lines.append(" ".join(shlex.quote(word) for word in command_line(guest, lab)))
+    return (File(f"{lab.topology.lab}.sh", "\n".join(lines) + "\n"),)
+
+
+def command_line(guest: Guest, lab: Settled) -> list[str]:
+    """The words of one guest's QEMU."""
+    words = [lab.binary(guest), "-name", str(Option(guest.name)), "-nodefaults"]
+    words += ["-machine", str(Option(guest.machine or "", accel=guest.accel))]
+    if guest.accel == "kvm":
+        words += ["-cpu", "host"]
+    words += ["-smp", str(guest.cpus), "-m", f"size={guest.memory_bytes // 1024}K", *_display(guest)]
+    for disk in guest.disks:
+        words += ["-drive", _drive(disk)]
+    words += _kernel(guest, lab)
+    nics = [_resource(guest, index, nic, lab) for index, nic in enumerate(guest.nics)]
+    if any(nic.bus == "usb-bus" for nic in nics):
+        words += ["-device", "qemu-xhci,id=xhci"]
+    if not nics:
+        words += ["-nic", "none"]
+    for nic, said in zip(nics, guest.nics, strict=True):
+        words += ["-netdev", _netdev(nic, said, guest), "-device", qemu.device(nic)]
+    return [*words, *guest.qemu_args]
+
+
+def _network(network: Network, lab: Settled) -> list[str]:
+    bridge = bridge_name(network)
+    mtu = f" mtu {network.mtu_bytes}" if network.mtu_bytes else ""
+    lines = [f"ip link add name {bridge}{mtu} type bridge forward_delay 0 mcast_snooping 0"]
+    interface = lab.host_interface(network)
+    if interface:
+        lines.append(f"ip address add {interface} dev {bridge}")
+    lines.append(f"ip link set dev {bridge} up")
+    if network.kind in HOST_KINDS and (network.dhcp or network.dns):
+        lines.append(_server(network, lab, bridge))
+    elif network.dhcp:
+        lines += _server_apart(network, lab, mtu)
+    for guest, index, _ in lab.members(network):
+        tap = tap_name(guest, index)
+        lines.append(f"ip tuntap add dev {tap} mode tap user {lab.owner}")
+        lines.append(f"ip link set dev {tap}{mtu} master {bridge} up")
+    return lines
+
+
+def _server_apart(network: Network, lab: Settled, mtu: str) -> list[str]:
+    """DHCP from a namespace that holds nothing else: this machine stays off the network."""
+    space = f"{lab.topology.lab}-{network.name}-dhcp"
+    veth = bridge_name(network).replace("br-", "dh-", 1)
+    return [
+        f"ip netns add {space}",
+        f"ip link add name {veth}{mtu} type veth peer name dhcp netns {space}",
+        f"ip link set dev {veth} master {bridge_name(network)} up",
+        f"ip -n {space} address add {server_interface(network)} dev dhcp",
+        f"ip -n {space} link set dev dhcp up",
+        f"ip netns exec {space} {_server(network, lab, 'dhcp')}",
+    ]
+
+
+def _server(network: Network, lab: Settled, interface: str) -> str:
+    name = lab.topology.lab
+    words = ["dnsmasq", f"--interface={interface}", "--except-interface=lo", "--bind-interfaces", "--no-resolv"]
+    words += ["--no-hosts", f"--domain={name}", f"--pid-file=/run/{bridge_name(network)}.dnsmasq.pid"]
+    words.append(f"--local=/{name}/" if network.dns else "--port=0")
+    given = reservations(network, lab)
+    if network.dns:
+        words += [f"--host-record={guest}.{name},{guest},{address}" for _, address, guest in given]
+    if network.dhcp and network.subnet:
+        first, last = ends_of(network.dhcp)
+        words.append(f"--dhcp-range={first},{last},{network.subnet.netmask},{network.dhcp.lease_time_s}s")
+        words += ["--dhcp-authoritative", "--dhcp-option=option:router"]
+        words.append(f"--dhcp-leasefile=/var/lib/misc/{bridge_name(network)}.leases")
+        if network.mtu_bytes:
+            words.append(f"--dhcp-option=option:mtu,{network.mtu_bytes}")
+        words += [f"--dhcp-host={mac},{address},{guest}" for mac, address, guest in given]
+    return " ".join(words)
+
+
+def _words_of_guest(guest: Guest, lab: Settled) -> list[str]:
+    """What its command line cannot say."""
+    lines = []
+    for index, nic in enumerate(guest.nics):
+        network = lab.topology.network(nic.network) if nic.network else None
+        if network and not network.dhcp and nic.address and network.subnet and not guest.kernel:
+            lines.append(f"# NIC {index} has no DHCP: set {nic.address}/{network.subnet.prefixlen} in the guest")
+        if nic.mtu_bytes and not MODEL_ALIASES.get(nic.model, nic.model).startswith("virtio-net"):
+            lines.append(f"# mtu: {nic.mtu_bytes} is not said: {nic.model} has no host_mtu=; set it in the guest")
+        if not nic.link_up:
+            lines.append(f"# link: down is not said: in QEMU's monitor, `set_link nic{index} off`")
+    if guest.cloud_init:
+        lines.append("# cloud_init is not said: make a seed with cloud-localds and add it as a -drive")
+    for disk in guest.disks:
+        if disk.format is None:
+            lines.append(f"# {disk.path} was not there to be looked at: add format= to its -drive")
+    return lines
+
+
+def _display(guest: Guest) -> list[str]:
+    if guest.display == "none":
+        return ["-nographic"]
+    video = ["-vga", "std", "-serial", "mon:stdio"]
+    if guest.display == "vnc":
+        return [*video, "-vnc", "127.0.0.1:0,to=99"]
+    if guest.display == "spice":
+        return [*video, "-spice", f"unix=on,addr={guest.name}.spice,disable-ticketing=on"]
+    return [*video, "-display", guest.display]
+
+
+def _drive(disk: Disk) -> str:
+    option = Option(**{"if": disk.interface, "format": disk.format, "file": disk.path})
+    if disk.read_only:
+        option.add(readonly="on")
+    return str(option)
+
+
+def _kernel(guest: Guest, lab: Settled) -> list[str]:
+    words: list[str] = []
+    if guest.kernel:
+        words += ["-kernel", str(guest.kernel)]
+    if guest.initrd:
+        words += ["-initrd", str(guest.initrd)]
+    append = " ".join(filter(None, [guest.append, *lab.static_words(guest)]))
+    return [*words, "-append", append] if guest.kernel and append else words
+
+
+def _resource(guest: Guest, index: int, nic: Nic, lab: Settled) -> resources.Nic:
+    """The NIC as QEMU's side of qlan knows it, so that its words are the same."""
+    model = MODEL_ALIASES.get(nic.model, nic.model)
+    facts = lab.facts.qemu.get(guest.arch or "")
+    bus = facts.buses.get(model, "PCI") if facts else "usb-bus" if model == "usb-net" else "PCI"
+    mtu = nic.mtu_bytes
+    if nic.network and mtu is None:
+        mtu = lab.topology.network(nic.network).mtu_bytes
+    backend: resources.UserBackend | resources.TapBackend
+    backend = _user(nic.user, guest) if nic.user else resources.TapBackend(f"tap/{guest.name}/{index}")
+    return resources.Nic(guest.name, index, model, nic.mac or "", backend, nic.boot, nic.link_up, mtu, bus)
+
+
+def _user(user: UserNetwork, guest: Guest) -> resources.UserBackend:
+    values = {name: getattr(user, name) for name in resources.field_names(resources.UserBackend)}
+    return resources.UserBackend(**(values | {"hostname": user.hostname or guest.name}))
+
+
+def _netdev(nic: resources.Nic, said: Nic, guest: Guest) -> str:
+    if isinstance(nic.backend, resources.TapBackend):
+        name = tap_name(guest, nic.index)
+        return str(Option("tap", id=qemu.netdev_id(nic), ifname=name, script="no", downscript="no"))
+    forwards = [
+        resources.PortForward(
+            guest.name, nic.index, one.protocol, one.host_address, one.host_port or 0, one.guest_address, one.guest_port
+        )
+        for one in said.forwards
+    ]
+    return user_netdev.render(qemu.netdev_id(nic), nic.backend, forwards)
