@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import termios
 import threading
 from collections.abc import Iterator
@@ -79,6 +80,30 @@ def test_piped_words_are_sent_and_the_answer_read_until_silence() -> None:
         one.close()
     for fd in (in_read, out_read, out_write):
         os.close(fd)
+
+
+def test_a_guest_that_waits_for_us_to_read_is_read() -> None:
+    """More than the socket holds goes in, and comes back as it goes: neither side may wait for the other."""
+    ours, theirs = socket.socketpair()
+    total = 4 << 20
+
+    def echo() -> None:
+        left = total
+        while left:
+            data = theirs.recv(1000)
+            theirs.sendall(data)
+            left -= len(data)
+
+    guest = threading.Thread(target=echo, daemon=True)
+    guest.start()
+    with tempfile.TemporaryFile() as source, tempfile.TemporaryFile() as target:
+        source.write(b"x" * total)
+        source.seek(0)
+        assert talk(ours, source.fileno(), target.fileno(), silence_s=0.2) is False
+        guest.join(10)
+        assert target.tell() == total
+    ours.close()
+    theirs.close()
 
 
 def test_the_end_of_the_guest_ends_it() -> None:

@@ -23,7 +23,8 @@ from types import FrameType, TracebackType
 from qlan.errors import ConflictError, HostError
 
 DETACH = b"\x1d"  # Ctrl-], as in telnet and virsh
-_SILENCE_S = 1.0  # after the end of input
+SILENCE_S = 1.0  # after the end of input
+_FIRST_WORD_S = 5.0  # a busy guest may be slow even to echo
 _LISTENING = "00010000"  # __SO_ACCEPTCON in the flags of /proc/net/unix
 _LEAVING_S = 0.5  # in which QEMU notices that its last client is gone
 _POLL_S = 0.02
@@ -91,39 +92,78 @@ def is_connected(path: Path, table: Path = Path("/proc/net/unix")) -> bool:
     return False
 
 
-def talk(line: socket.socket, source: int, target: int) -> bool:
+def talk(line: socket.socket, source: int, target: int, *, silence_s: float = SILENCE_S) -> bool:
     """Copy both ways until DETACH or the end; True if the other side ended.
 
-    source: a terminal (set to raw, and back whatever happens) or a pipe (its end detaches once the line is silent).
+    source: a terminal (set to raw, and back whatever happens) or a pipe (its end detaches, once the line has answered
+    and was silent for silence_s).
     """
     with _raw(source):
-        return _copy(line, source, target)
+        return _Talk(line, source, target, silence_s).run()
 
 
-def _copy(line: socket.socket, source: int, target: int) -> bool:
-    poller = select.poll()
-    poller.register(line, select.POLLIN)
-    poller.register(source, select.POLLIN)
-    wait_ms: float | None = None
-    while True:
-        ready = {fd for fd, _ in poller.poll(wait_ms)}
-        if not ready:
+class _Talk:
+    """What is going on both ways.  Our side is read only when the guest has taken what was read before: a guest that
+    waits for us to take its answer would otherwise wait for ever."""
+
+    def __init__(self, line: socket.socket, source: int, target: int, silence_s: float) -> None:
+        self._line, self._source, self._target, self._silence_s = line, source, target, silence_s
+        self._keys = os.isatty(source)
+        self._pending = b""
+        self._is_open = True  # the source
+        self._wait_s: float | None = None
+        line.setblocking(False)
+
+    def run(self) -> bool:
+        """True if the other side ended, False if ours did."""
+        while True:
+            readers = [self._line.fileno(), *([self._source] if self._is_open and not self._pending else [])]
+            writers = [self._line.fileno()] if self._pending else []
+            readable, writable, _ = select.select(readers, writers, [], self._wait_s)
+            if not readable and not writable:
+                return False
+            if self._line.fileno() in readable:
+                if not self._receive():
+                    return True
+            elif writable:
+                self._send()
+            elif not self._take():
+                return False
+
+    def _receive(self) -> bool:
+        """False at the end."""
+        try:
+            data = self._line.recv(_CHUNK)
+        except ConnectionResetError:
             return False
-        if line.fileno() in ready:
-            with suppress(ConnectionResetError):
-                if data := line.recv(_CHUNK):
-                    _write(target, data)
-                    continue
-            return True
-        data = os.read(source, _CHUNK)
-        before, detach, _ = data.partition(DETACH) if os.isatty(source) else (data, b"", b"")
-        with suppress(BrokenPipeError):  # its end comes by the other way
-            line.sendall(before)
+        _write(self._target, data)
+        if self._wait_s is not None:
+            self._wait_s = self._silence_s
+        return bool(data)
+
+    def _send(self) -> None:
+        try:
+            self._pending = self._pending[self._line.send(self._pending) :]
+        except BlockingIOError:
+            return
+        except (BrokenPipeError, ConnectionResetError):
+            self._pending = b""  # its end comes by the other way
+        self._mark_end()
+
+    def _take(self) -> bool:
+        """False if the user detaches."""
+        data = os.read(self._source, _CHUNK)
+        self._pending, detach, _ = data.partition(DETACH) if self._keys else (data, b"", b"")
+        self._is_open = bool(data)
+        self._mark_end()
         if detach:
-            return False
-        if not data:
-            poller.unregister(source)
-            wait_ms = _SILENCE_S * 1000
+            with suppress(OSError):
+                self._line.send(self._pending)
+        return not detach
+
+    def _mark_end(self) -> None:
+        if not self._is_open and not self._pending and self._wait_s is None:
+            self._wait_s = max(self._silence_s, _FIRST_WORD_S)
 
 
 def _write(target: int, data: bytes) -> None:
