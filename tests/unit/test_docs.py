@@ -1,0 +1,147 @@
+"""The docs keep their word: references are made from the code, examples are read by it, links lead somewhere.
+
+QLAN_UPDATE_GOLDEN=1 writes the generated parts anew.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests import samples
+
+from qlan import __version__
+from qlan.cli.parser import make_parser, verb_module
+from qlan.cli.verbs import GROUPS, VERBS
+from qlan.resources.model import RESOURCE_TYPES
+from qlan.topology import load
+from qlan.topology.model import KINDS
+from qlan.topology.vocabulary import SECTIONS, SORTS
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+PAGES = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md")])
+EACH_PAGE = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+AGAIN = "\n\nQLAN_UPDATE_GOLDEN=1 pytest tests/unit/test_docs.py writes it anew"
+
+
+def check_generated(path: Path, text: str) -> None:
+    if samples.UPDATE:
+        path.write_text(text, encoding="utf-8")
+    assert path.read_text(encoding="utf-8") == text, AGAIN
+
+
+def cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
+# --- docs/file.md
+
+
+def keys_table(section: str) -> str:
+    rows = ["| key | value | |", "| --- | --- | --- |"]
+    for name, key in SECTIONS[section].items():
+        value = " ".join(f"`{word}`" for word in key.choices) or SORTS[key.sort]
+        rows.append(f"| `{name}` | {value} | {cell(key.text)} |")
+    return "\n".join(rows)
+
+
+def test_every_key_of_the_file() -> None:
+    """Each section's table stands below its mark, and each section has one."""
+    page = DOCS / "file.md"
+    text = page.read_text(encoding="utf-8")
+    marks = re.findall(r"<!-- keys: (\S+) -->", text)
+    assert sorted(marks) == sorted(SECTIONS)
+    table = re.compile(r"(<!-- keys: (\S+) -->\n)(?:\n(?:\|.*\n)+)?")
+    check_generated(page, table.sub(lambda found: f"{found[1]}\n{keys_table(found[2])}\n", text))
+
+
+# --- docs/cli.md
+
+
+def words_of(action: argparse.Action) -> str:
+    metavar = action.metavar or (action.dest.upper() if action.nargs != 0 and not action.choices else "")
+    value = "{" + ",".join(map(str, action.choices)) + "}" if action.choices and not action.metavar else str(metavar)
+    if not action.option_strings:
+        return f"[{value}...]" if action.nargs == "*" else f"{value}..." if action.nargs == "+" else value
+    head = ", ".join(action.option_strings)
+    return f"{head} {value}" if action.nargs != 0 and value else head
+
+
+def verb_text(verb: str) -> Iterator[str]:
+    module = verb_module(verb)
+    parser = make_parser(verb, module)
+    actions = [one for one in parser._actions if one.help != argparse.SUPPRESS and one.dest != "help"]
+    places = [words_of(one) if one.nargs != "?" else f"[{words_of(one)}]" for one in actions if not one.option_strings]
+    rest = [f"[-- {module.REST}]"] if hasattr(module, "REST") else []
+    yield f"## qlan {verb}\n"
+    yield "    " + " ".join([f"qlan {verb}", "[OPTIONS]", *places, *rest]) + "\n"
+    yield module.DESCRIPTION.strip().replace("  ", " ") + "\n"
+    if actions:
+        yield "| | |\n| --- | --- |"
+        yield from (f"| `{cell(words_of(one))}` | {cell(one.help or '')} |" for one in actions)
+        yield ""
+    yield "```\n" + "\n".join(line.strip() for line in module.EXAMPLES.strip().splitlines()) + "\n```\n"
+
+
+def cli_text() -> Iterator[str]:
+    yield "# The command line\n"
+    yield "Made from the program's own words; `qlan VERB --help` says the same.\n"
+    for title, verbs in GROUPS.items():
+        yield f"{title}:\n"
+        yield from (f"* [`qlan {verb}`](#qlan-{verb}): {text}" for verb, text in verbs.items())
+        yield ""
+    for verb in VERBS:
+        yield from verb_text(verb)
+
+
+def test_every_verb() -> None:
+    check_generated(DOCS / "cli.md", "\n".join(cli_text()).rstrip() + "\n")
+
+
+# --- every page
+
+
+@EACH_PAGE
+def test_a_lab_in_the_docs_is_a_good_file(page: Path) -> None:
+    for block in re.findall(r"^```yaml\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL):
+        assert load.parse(block, "/lab/qlan.yaml")
+
+
+@EACH_PAGE
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text(encoding="utf-8")):
+        if "://" not in target:
+            assert (page.parent / target).exists(), target
+
+
+@EACH_PAGE
+def test_verbs_in_the_docs_are_there(page: Path) -> None:
+    """In code: `qlan VERB`, at the start of a line of a block or in backquotes."""
+    text = page.read_text(encoding="utf-8")
+    for verb in re.findall(r"(?:`|^\$ |^    |^)qlan ([a-z][a-z-]*)\b", text, re.MULTILINE):
+        assert verb in VERBS, f"qlan {verb}"
+
+
+@EACH_PAGE
+def test_files_that_are_named_are_there(page: Path) -> None:
+    for name in re.findall(r"`((?:src|tests|scripts|docs|examples)/[\w./-]+)`", page.read_text(encoding="utf-8")):
+        assert (ROOT / name).exists(), name
+
+
+def test_the_table_of_kinds_has_every_kind() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `([a-z-]+)` \|", text, re.MULTILINE)
+    assert {*KINDS, "user"} <= set(rows)
+
+
+def test_the_glossary_has_every_resource() -> None:
+    text = (DOCS / "glossary.md").read_text(encoding="utf-8")
+    assert all(f"`{kind.__name__}`" in text for kind in RESOURCE_TYPES)
+
+
+def test_the_change_log_has_this_version() -> None:
+    assert __version__ in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
