@@ -70,7 +70,7 @@ def test_every_verb_has_a_description_and_examples() -> None:
         module = importlib.import_module(f"qlan.cli.{MODULES[verb]}")
         assert f"qlan {verb}" in module.EXAMPLES, verb
         assert len(module.DESCRIPTION) > 60, verb
-    assert all(len(line) <= 120 for line in shown.splitlines())
+    assert all(len(line) <= 80 for line in shown.splitlines())
 
 
 @pytest.mark.parametrize("verb", list(VERBS))

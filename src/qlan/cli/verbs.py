@@ -15,9 +15,9 @@ GROUPS: dict[str, dict[str, str]] = {
         "run": "start a disk image or a kernel with a network",
     },
     "What is there": {
-        "status": "guests, NICs, addresses, forwards, and what was changed behind the lab's back",
+        "status": "guests, NICs, addresses, forwards; what was changed meanwhile",
         "show": "all about one guest or network",
-        "log": "what QEMU, a guest's serial line or a network's DHCP server said",
+        "log": "what QEMU, a serial line or a network's server said",
     },
     "Into a guest or a lab": {
         "console": "a guest's serial console",
@@ -29,11 +29,11 @@ GROUPS: dict[str, dict[str, str]] = {
         "convert": "rewrite it between -nic and -netdev, or from the old -net",
     },
     "Other programs' files": {
-        "import": "make a qlan.yaml of a QEMU command line, a script, libvirt's XML, ...",
-        "export": "the lab as a script, QEMU's command lines, host configuration, libvirt's XML or a picture",
+        "import": "make a qlan.yaml of a QEMU command line, libvirt's XML, ...",
+        "export": "the lab as a script, QEMU command lines, a picture, ...",
     },
     "About this machine": {
-        "models": "the NIC models of the installed QEMU, and which guests have drivers for them",
+        "models": "the NIC models of the installed QEMU, and who has drivers for them",
         "completion": "print the line that makes your shell complete qlan's words",
     },
 }
@@ -45,12 +45,12 @@ _RENAMED = {"exec": "execute", "import": "importing"}
 MODULES: dict[str, str] = {verb: _RENAMED.get(verb, verb) for verb in VERBS}
 
 EXAMPLES = """\
-  qlan init --from host-only && qlan up       a lab of two guests on a network with DHCP
-  qlan run debian.qcow2 -p 8080:80            one guest, no file; its port 80 is this machine's 8080
-  qlan status                                 who has which address
-  qlan ssh web uname -a                       a command in a guest
-  qlan exec -- tcpdump -ni lan                look at the packets of a lab, without root
-  qlan down                                   all gone
+  qlan init --from host-only         a file: two guests on a network with DHCP
+  qlan up                            they boot, and each says its address
+  qlan run debian.qcow2 -p 8080:80   one guest, no file; its port 80 is our 8080
+  qlan ssh web uname -a              a command in a guest
+  qlan exec -- tcpdump -ni lan       look at a lab's packets, without root
+  qlan down                          all gone
 """
 
 
@@ -74,7 +74,8 @@ def help_text() -> str:
         "Examples:",
         EXAMPLES.rstrip("\n"),
         "",
-        "Exit status: 0 done, 2 wrong words or file, 3 this machine can't, 4 taken by someone else, 5 failed and put",
-        "back, 6 failed and not put back, 7 changed behind our back, 8 not in time, 70 a bug of qlan, 130 Ctrl-C.",
+        "Exit status: 0 done, 2 wrong words or file, 3 this machine can't, 4 taken by",
+        "someone else, 5 failed and put back, 6 failed and not put back, 7 changed by",
+        "someone meanwhile, 8 not in time, 70 a bug of qlan, 130 Ctrl-C.",
     ]
     return "\n".join(lines)
