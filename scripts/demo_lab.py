@@ -33,6 +33,7 @@ from tests.guest.driver import GuestShell  # noqa: E402
 QLAN = str(Path(sys.executable).with_name("qlan"))
 MACHINE = "this machine"
 NAMES = ("web", "db", "cache", "box", MACHINE)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 ANSWERS, SILENCE = "answers", ""
 PICTURE = """\
   this machine ─┬─ lan (host-only, DHCP) ─┬─ web
@@ -77,18 +78,16 @@ class Traces:
 
 def main() -> int:
     started_s = time.monotonic()
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in SIGNALS:
         signal.signal(number, signal.default_int_handler)
     with work_folder(Path(sys.argv[1])) as folder:
         try:
             show(folder)
         except KeyboardInterrupt:
             print("\ninterrupted: taking the lab down", flush=True)
-            qlan("down", "--force", "--forget", shown=False)
             return 130
         except (DemoError, subprocess.CalledProcessError) as error:
             complain(error)
-            qlan("down", "--force", "--forget", shown=False)
             return 1
     print(painted(f"\nAll as it should be, in {time.monotonic() - started_s:.0f} s.", BOLD))
     return 0
@@ -122,7 +121,10 @@ def show(folder: Path) -> None:
 
 @contextmanager
 def work_folder(guest: Path) -> Iterator[Path]:
-    """A folder with the lab's file and the guest's image, qlan's own folders in it; the current one."""
+    """A folder with the lab's file and the guest's image, qlan's own folders in it; the current one.
+
+    At its end, however that comes, the lab goes with it.
+    """
     folder = Path(tempfile.mkdtemp(prefix="qlan-demo-", dir="/tmp"))
     try:
         shutil.copy(HERE / "examples" / "demo.yaml", folder / "qlan.yaml")
@@ -131,6 +133,10 @@ def work_folder(guest: Path) -> Iterator[Path]:
         os.chdir(folder)
         yield folder
     finally:
+        for number in SIGNALS:  # a second Ctrl-C must not leave half a lab; what we start ignores them, too
+            signal.signal(number, signal.SIG_IGN)
+        if (folder / "run").exists():
+            qlan("down", "--force", "--forget", shown=False)
         os.chdir("/")
         shutil.rmtree(folder)
 
@@ -255,7 +261,7 @@ def small_web_server(page: str) -> Iterator[int]:
 
 def print_matrix(answers: Sequence[Answer]) -> None:
     widths = {name: max(len(name), 5) + 2 for name in NAMES}
-    print("  from \\ to".ljust(16) + "".join(name.ljust(widths[name]) for name in NAMES))
+    print("  from \\ to".ljust(16) + "".join(name.ljust(widths[name]) for name in NAMES).rstrip())
     for source in NAMES:
         cells = []
         for target in NAMES:
