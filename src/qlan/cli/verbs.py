@@ -28,7 +28,8 @@ GROUPS: dict[str, dict[str, str]] = {
         "explain": "say in plain words what it does, and what is wrong with it",
         "convert": "rewrite it between -nic and -netdev, or from the old -net",
     },
-    "Other programs' files": {
+    "Pictures, and other programs' files": {
+        "graph": "a picture of the lab in the terminal, or as SVG",
         "import": "make a qlan.yaml of a QEMU command line, libvirt's XML, ...",
         "export": "the lab as a script, QEMU command lines, a picture, ...",
     },

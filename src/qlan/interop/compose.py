@@ -20,7 +20,9 @@ from qlan.topology.guests import parse_memory
 from qlan.topology.model import Dhcp, Disk, Forward, Guest, Network, Nic, Protocol, Topology, UserNetwork
 from qlan.topology.scalars import Unreadable, parse_address, parse_mac, parse_subnet
 
-_PORT = re.compile(r"(?:(?P<address>[0-9]+(?:\.[0-9]+){3}):)?(?:(?P<host>[0-9]+):)?(?P<guest>[0-9]+)(?:/(?P<protocol>tcp|udp))?")
+_PORT = re.compile(
+    r"(?:(?P<address>[0-9]+(?:\.[0-9]+){3}):)?(?:(?P<host>[0-9]+):)?(?P<guest>[0-9]+)(?:/(?P<protocol>tcp|udp))?"
+)
 _CONTAINER = ("container_name", "restart", "depends_on", "image")
 _DEFAULT = "default"
 

@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from types import ModuleType
 
-from qlan.interop import compose, ifupdown, libvirt, netplan, networkd, networkmanager, qemu, quickemu
+from qlan.interop import (
+    compose,
+    dot,
+    ifupdown,
+    libvirt,
+    mermaid,
+    netplan,
+    networkd,
+    networkmanager,
+    qemu,
+    quickemu,
+    svg,
+)
 
 EXPORTS: dict[str, ModuleType] = {
     "qemu": qemu,
@@ -13,6 +25,9 @@ EXPORTS: dict[str, ModuleType] = {
     "networkmanager": networkmanager,
     "ifupdown": ifupdown,
     "libvirt": libvirt,
+    "mermaid": mermaid,
+    "dot": dot,
+    "svg": svg,
 }
 
 IMPORTS: dict[str, ModuleType] = {

@@ -12,7 +12,7 @@ from qlan.interop.imported import Imported, Notes, Place, Source, our_name
 from qlan.interop.shared import Shared
 from qlan.topology.forwards import ANY, parse_port
 from qlan.topology.guests import CPUS_MAX, parse_memory
-from qlan.topology.model import Disk, Forward, Guest, Nic, Topology, UserNetwork
+from qlan.topology.model import Disk, Forward, Guest, Nic, Protocol, Topology, UserNetwork
 from qlan.topology.scalars import Unreadable, parse_integer, parse_mac
 
 _ASSIGNMENT = re.compile(r"^[ \t]*(\w+)=(\([^)]*\)|\"[^\"]*\"|'[^']*'|[^\s#]*)[ \t]*(?:#.*)?$", re.MULTILINE)
@@ -84,18 +84,21 @@ def _nics(reading: _Reading, name: str, shared: Shared) -> tuple[Nic, ...]:
     if reading.network not in ("user", "restrict"):
         why = f"bridge {reading.network}: a bridge of others is not in this version"
         return (Nic(shared.nearest("bridge", reading.network, why), mac=mac),)
-    pairs = [(reading.ssh_port, "22"), *reading.forwards]
-    forwards = [one for host, guest in pairs if (one := _forward(host, guest, reading))]
+    forwards = _forwards(reading.ssh_port, "22", ("tcp",), reading)
+    for host, guest in reading.forwards:
+        forwards += _forwards(host, guest, ("tcp", "udp"), reading)
     user = UserNetwork(hostname=name, restrict=reading.network == "restrict")
     return (Nic(user=user, mac=mac, forwards=tuple(forwards)),)
 
 
-def _forward(host: str, guest: str, reading: _Reading) -> Forward | None:
+def _forwards(host: str, guest: str, protocols: tuple[Protocol, ...], reading: _Reading) -> list[Forward]:
+    """On all addresses of the machine, as quickemu has it."""
     try:
-        return Forward("tcp", ANY, parse_port(host), None, parse_port(guest))
+        ports = parse_port(host), parse_port(guest)
     except Unreadable as error:
         reading.notes.add((*reading.place, 0), f"port_forwards {host}:{guest}: {error.what}")
-        return None
+        return []
+    return [Forward(protocol, ANY, ports[0], None, ports[1]) for protocol in protocols]
 
 
 def _memory(text: str, reading: _Reading) -> None:
