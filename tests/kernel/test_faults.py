@@ -5,33 +5,12 @@ Run as an ordinary user this is the rootless realm, run as root the host realm (
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
-
-import pytest
 
 from .place import IS_ROOT, REALM, Place
 
 HERE = Path(__file__).parent
-
-LAB = """\
-lab: demo
-%s
-networks:
-  lan: {kind: host-only, dhcp: true}
-  back: {kind: private, dhcp: true}
-guests:
-  web: {qemu_args: [-S], memory: 16M, accel: tcg, nics: [lan, {network: back, model: e1000, link: down}]}
-  box: {qemu_args: [-S], memory: 16M, accel: tcg, nics: [{user: true, forwards: ["auto:22"]}]}
-"""
-
-
-@pytest.fixture
-def lab(place: Place) -> Path:
-    file = place.folder / "qlan.yaml"
-    file.write_text(LAB % (f"user: {os.environ.get('QLAN_TEST_USER', 'nobody')}" if IS_ROOT else ""))
-    return file
 
 
 def at(place: Place, lab: Path, verb: str, how: str, number: int) -> tuple[int, int]:

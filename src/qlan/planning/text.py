@@ -56,5 +56,6 @@ def _value(value: object) -> str:
     if isinstance(value, tuple):
         return f"{len(value)} of them" if len(value) > 3 else "[" + ", ".join(_value(item) for item in value) + "]"
     if dataclasses.is_dataclass(value):
-        return " ".join(f"{name} {_value(inner)}" for name, inner in _said(value)) or type(value).__name__
+        words = ", ".join(f"{name} {_value(inner)}" for name, inner in _said(value))
+        return f"{type(value).__name__}({words})"
     return "-" if value is None else str(value).translate(_CONTROL)

@@ -138,7 +138,7 @@ class _Writer:
         return [
             f"# {command.key}: a process that holds it open, and says on descriptor 3 when it is there",
             f"mkdir -p {_quoted([str(command.record.parent)])}",
-            f"({_quoted(command.argv)} 3>&1 >/dev/null &) | head -n 1 >/dev/null",
+            f"({_quoted(command.argv)} 3>&1 >/dev/null 2>{record}.log &) | head -n 1 >/dev/null",
             f"{_variable(command.key)}=$(pid_of {record})",
             "",
         ]

@@ -1,6 +1,7 @@
 """Resources to JSON and back, driven by the fields of the dataclasses: a new resource needs nothing here.
 
 A dataclass becomes an object with its `type`; addresses and paths become strings; a tuple becomes an array.
+What is as it is by default is left out.
 """
 
 from __future__ import annotations
@@ -29,13 +30,22 @@ Decoder = Callable[[Any], Any]
 def encode(value: Any) -> Any:
     """A resource (or a part of one) as JSON data."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        fields = {name: encode(getattr(value, name)) for name in model.field_names(type(value))}
-        return {"type": type(value).__name__, **fields}
+        said = {"type": type(value).__name__}
+        for name, default in _defaults(type(value)):
+            field = getattr(value, name)
+            if field != default:
+                said[name] = encode(field)
+        return said
     if isinstance(value, tuple):
         return [encode(item) for item in value]
     if isinstance(value, _TEXT_TYPES):
         return str(value)
     return value
+
+
+@cache
+def _defaults(cls: Any) -> list[tuple[str, Any]]:
+    return [(field.name, field.default) for field in dataclasses.fields(cls)]
 
 
 def decode(data: dict[str, Any]) -> Resource:

@@ -9,13 +9,13 @@
 #   + tap/right/1  bridge=wire, namespace=namespace/realm
 #   + tap/third/0  bridge=back, namespace=namespace/realm, mtu_bytes=1400
 #   + machine/left  binary=/usr/bin/qemu-system-x86_64, machine=pc, accel=tcg, cpus=1, memory_bytes=536870912, kernel=/lab/vmlinuz, append=quiet ip=10.20.30.40:::255.255.255.0:left:eth0:off
-#   + nic/left/0  model=virtio-net-pci, mac=52:51:94:2d:bc:8f, backend=tap tap/left/0, mtu_bytes=1400, address=10.20.30.40/24
-#   + nic/left/1  model=virtio-net-pci, mac=52:69:20:f3:39:4f, backend=tap tap/left/1
-#   + machine/right  binary=/usr/bin/qemu-system-x86_64, machine=pc, accel=tcg, cpus=1, memory_bytes=536870912, drives=[path /lab/right.qcow2 format qcow2], seed=[[meta-data, {"instance-id": "qlan-5e643a65b1f5673d", "local-hostname": "right"}\n], [user-data, #cloud-config\n{}\n], [network-config, {\n "version": 2,\n "ethernets": {\n  "nic0": {\n   "match": {\n    "macaddress": "52:e3:ab:20:17:09"\n   },\n   "dhcp4": false,\n   "addresses": [\n    "10.20.30.64/24"\n   ]\n  },\n  "nic1": {\n   "match": {\n    "macaddress": "52:6e:ee:5f:47:3d"\n   },\n   "dhcp4": false,\n   "optional": true\n  }\n }\n}\n]]
-#   + nic/right/0  model=virtio-net-pci, mac=52:e3:ab:20:17:09, backend=tap tap/right/0, mtu_bytes=1400, address=10.20.30.64/24
-#   + nic/right/1  model=virtio-net-pci, mac=52:6e:ee:5f:47:3d, backend=tap tap/right/1
-#   + machine/third  binary=/usr/bin/qemu-system-x86_64, machine=pc, accel=tcg, cpus=1, memory_bytes=536870912, drives=[path /lab/third.qcow2 format qcow2]
-#   + nic/third/0  model=virtio-net-pci, mac=52:ee:36:e7:dc:a7, backend=tap tap/third/0, mtu_bytes=1300, address=10.20.30.65/24
+#   + nic/left/0  model=virtio-net-pci, mac=52:51:94:2d:bc:8f, backend=TapBackend(tap tap/left/0), mtu_bytes=1400, address=10.20.30.40/24
+#   + nic/left/1  model=virtio-net-pci, mac=52:69:20:f3:39:4f, backend=TapBackend(tap tap/left/1)
+#   + machine/right  binary=/usr/bin/qemu-system-x86_64, machine=pc, accel=tcg, cpus=1, memory_bytes=536870912, drives=[Drive(path /lab/right.qcow2, format qcow2)], seed=[[meta-data, {"instance-id": "qlan-5e643a65b1f5673d", "local-hostname": "right"}\n], [user-data, #cloud-config\n{}\n], [network-config, {\n "version": 2,\n "ethernets": {\n  "nic0": {\n   "match": {\n    "macaddress": "52:e3:ab:20:17:09"\n   },\n   "dhcp4": false,\n   "addresses": [\n    "10.20.30.64/24"\n   ]\n  },\n  "nic1": {\n   "match": {\n    "macaddress": "52:6e:ee:5f:47:3d"\n   },\n   "dhcp4": false,\n   "optional": true\n  }\n }\n}\n]]
+#   + nic/right/0  model=virtio-net-pci, mac=52:e3:ab:20:17:09, backend=TapBackend(tap tap/right/0), mtu_bytes=1400, address=10.20.30.64/24
+#   + nic/right/1  model=virtio-net-pci, mac=52:6e:ee:5f:47:3d, backend=TapBackend(tap tap/right/1)
+#   + machine/third  binary=/usr/bin/qemu-system-x86_64, machine=pc, accel=tcg, cpus=1, memory_bytes=536870912, drives=[Drive(path /lab/third.qcow2, format qcow2)]
+#   + nic/third/0  model=virtio-net-pci, mac=52:ee:36:e7:dc:a7, backend=TapBackend(tap tap/third/0), mtu_bytes=1300, address=10.20.30.65/24
 set -eu
 pid_of() { read -r pid rest <"$1"; echo "$pid"; }
 # end SIGNAL RECORD [WORDS]: end a process and wait until it is gone; WORDS lead to where its id was counted
@@ -24,7 +24,7 @@ end() { signal=$1 pid=$(pid_of "$2") left=200; shift 2; "$@" kill -"$signal" "$p
 
 # namespace/realm: a process that holds it open, and says on descriptor 3 when it is there
 mkdir -p /run/user/1000/qlan/cloud/namespace
-(unshare --user --map-root-user --net --mount --pid --fork --kill-child sh -c 'read -r stat </proc/self/stat; echo "$stat" >"$0" && echo >&3 && exec 3>&- && exec env --ignore-signal=CHLD sleep infinity' /run/user/1000/qlan/cloud/namespace/realm 3>&1 >/dev/null &) | head -n 1 >/dev/null
+(unshare --user --map-root-user --net --mount --pid --fork --kill-child sh -c 'read -r stat </proc/self/stat; echo "$stat" >"$0" && echo >&3 && exec 3>&- && exec env --ignore-signal=CHLD sleep infinity' /run/user/1000/qlan/cloud/namespace/realm 3>&1 >/dev/null 2>/run/user/1000/qlan/cloud/namespace/realm.log &) | head -n 1 >/dev/null
 pid_realm=$(pid_of /run/user/1000/qlan/cloud/namespace/realm)
 
 nsenter --target=${pid_realm} --user --net --preserve-credentials ip -batch - <<END
@@ -37,7 +37,7 @@ END
 
 mkdir -p /run/user/1000/qlan/cloud/guest/left
 cat >/run/user/1000/qlan/cloud/guest/left/guest.json <<'END'
-[{"type": "Machine", "guest": "left", "lab": "cloud", "binary": "/usr/bin/qemu-system-x86_64", "machine": "pc", "accel": "tcg", "cpus": 1, "memory_bytes": 536870912, "drives": [], "kernel": "/lab/vmlinuz", "initrd": null, "append": "quiet ip=10.20.30.40:::255.255.255.0:left:eth0:off", "display": "none", "seed": [], "qemu_args": [], "run_as": null}, {"type": "Nic", "guest": "left", "index": 0, "model": "virtio-net-pci", "mac": "52:51:94:2d:bc:8f", "backend": {"type": "TapBackend", "tap": "tap/left/0"}, "boot": false, "link_up": true, "mtu_bytes": 1400, "bus": "PCI", "address": "10.20.30.40/24"}, {"type": "Nic", "guest": "left", "index": 1, "model": "virtio-net-pci", "mac": "52:69:20:f3:39:4f", "backend": {"type": "TapBackend", "tap": "tap/left/1"}, "boot": false, "link_up": true, "mtu_bytes": null, "bus": "PCI", "address": null}]
+[{"type": "Machine", "guest": "left", "lab": "cloud", "binary": "/usr/bin/qemu-system-x86_64", "machine": "pc", "accel": "tcg", "cpus": 1, "memory_bytes": 536870912, "kernel": "/lab/vmlinuz", "append": "quiet ip=10.20.30.40:::255.255.255.0:left:eth0:off"}, {"type": "Nic", "guest": "left", "index": 0, "model": "virtio-net-pci", "mac": "52:51:94:2d:bc:8f", "backend": {"type": "TapBackend", "tap": "tap/left/0"}, "mtu_bytes": 1400, "address": "10.20.30.40/24"}, {"type": "Nic", "guest": "left", "index": 1, "model": "virtio-net-pci", "mac": "52:69:20:f3:39:4f", "backend": {"type": "TapBackend", "tap": "tap/left/1"}}]
 END
 
 # guest left
@@ -103,7 +103,7 @@ END
 
 mkdir -p /run/user/1000/qlan/cloud/guest/right
 cat >/run/user/1000/qlan/cloud/guest/right/guest.json <<'END'
-[{"type": "Machine", "guest": "right", "lab": "cloud", "binary": "/usr/bin/qemu-system-x86_64", "machine": "pc", "accel": "tcg", "cpus": 1, "memory_bytes": 536870912, "drives": [{"type": "Drive", "path": "/lab/right.qcow2", "format": "qcow2", "interface": "virtio", "read_only": false}], "kernel": null, "initrd": null, "append": "", "display": "none", "seed": [["meta-data", "{\"instance-id\": \"qlan-5e643a65b1f5673d\", \"local-hostname\": \"right\"}\n"], ["user-data", "#cloud-config\n{}\n"], ["network-config", "{\n \"version\": 2,\n \"ethernets\": {\n  \"nic0\": {\n   \"match\": {\n    \"macaddress\": \"52:e3:ab:20:17:09\"\n   },\n   \"dhcp4\": false,\n   \"addresses\": [\n    \"10.20.30.64/24\"\n   ]\n  },\n  \"nic1\": {\n   \"match\": {\n    \"macaddress\": \"52:6e:ee:5f:47:3d\"\n   },\n   \"dhcp4\": false,\n   \"optional\": true\n  }\n }\n}\n"]], "qemu_args": [], "run_as": null}, {"type": "Nic", "guest": "right", "index": 0, "model": "virtio-net-pci", "mac": "52:e3:ab:20:17:09", "backend": {"type": "TapBackend", "tap": "tap/right/0"}, "boot": false, "link_up": true, "mtu_bytes": 1400, "bus": "PCI", "address": "10.20.30.64/24"}, {"type": "Nic", "guest": "right", "index": 1, "model": "virtio-net-pci", "mac": "52:6e:ee:5f:47:3d", "backend": {"type": "TapBackend", "tap": "tap/right/1"}, "boot": false, "link_up": true, "mtu_bytes": null, "bus": "PCI", "address": null}]
+[{"type": "Machine", "guest": "right", "lab": "cloud", "binary": "/usr/bin/qemu-system-x86_64", "machine": "pc", "accel": "tcg", "cpus": 1, "memory_bytes": 536870912, "drives": [{"type": "Drive", "path": "/lab/right.qcow2", "format": "qcow2"}], "seed": [["meta-data", "{\"instance-id\": \"qlan-5e643a65b1f5673d\", \"local-hostname\": \"right\"}\n"], ["user-data", "#cloud-config\n{}\n"], ["network-config", "{\n \"version\": 2,\n \"ethernets\": {\n  \"nic0\": {\n   \"match\": {\n    \"macaddress\": \"52:e3:ab:20:17:09\"\n   },\n   \"dhcp4\": false,\n   \"addresses\": [\n    \"10.20.30.64/24\"\n   ]\n  },\n  \"nic1\": {\n   \"match\": {\n    \"macaddress\": \"52:6e:ee:5f:47:3d\"\n   },\n   \"dhcp4\": false,\n   \"optional\": true\n  }\n }\n}\n"]]}, {"type": "Nic", "guest": "right", "index": 0, "model": "virtio-net-pci", "mac": "52:e3:ab:20:17:09", "backend": {"type": "TapBackend", "tap": "tap/right/0"}, "mtu_bytes": 1400, "address": "10.20.30.64/24"}, {"type": "Nic", "guest": "right", "index": 1, "model": "virtio-net-pci", "mac": "52:6e:ee:5f:47:3d", "backend": {"type": "TapBackend", "tap": "tap/right/1"}}]
 END
 
 # guest right
@@ -133,7 +133,7 @@ END
 
 mkdir -p /run/user/1000/qlan/cloud/guest/third
 cat >/run/user/1000/qlan/cloud/guest/third/guest.json <<'END'
-[{"type": "Machine", "guest": "third", "lab": "cloud", "binary": "/usr/bin/qemu-system-x86_64", "machine": "pc", "accel": "tcg", "cpus": 1, "memory_bytes": 536870912, "drives": [{"type": "Drive", "path": "/lab/third.qcow2", "format": "qcow2", "interface": "virtio", "read_only": false}], "kernel": null, "initrd": null, "append": "", "display": "none", "seed": [], "qemu_args": [], "run_as": null}, {"type": "Nic", "guest": "third", "index": 0, "model": "virtio-net-pci", "mac": "52:ee:36:e7:dc:a7", "backend": {"type": "TapBackend", "tap": "tap/third/0"}, "boot": false, "link_up": true, "mtu_bytes": 1300, "bus": "PCI", "address": "10.20.30.65/24"}]
+[{"type": "Machine", "guest": "third", "lab": "cloud", "binary": "/usr/bin/qemu-system-x86_64", "machine": "pc", "accel": "tcg", "cpus": 1, "memory_bytes": 536870912, "drives": [{"type": "Drive", "path": "/lab/third.qcow2", "format": "qcow2"}]}, {"type": "Nic", "guest": "third", "index": 0, "model": "virtio-net-pci", "mac": "52:ee:36:e7:dc:a7", "backend": {"type": "TapBackend", "tap": "tap/third/0"}, "mtu_bytes": 1300, "address": "10.20.30.65/24"}]
 END
 
 # guest third

@@ -14,12 +14,12 @@
 #   + tap/db/0  bridge=lan-f6128, mtu_bytes=1400
 #   + tap/db/1  bridge=more-5172e
 #   ~ tap/web/0  mtu_bytes: 1500 -> 1400
-#   + dnsmasq/lan  interface=lan-f6128, link_key=bridge/lan, address=10.10.10.1/24, first=10.10.10.64, last=10.10.10.254, reservations=[mac 52:76:c8:aa:f7:1d address 10.10.10.64 name web, mac 52:de:79:b1:04:b3 address 10.10.10.65 name db], hosts=[[db, 10.10.10.65], [web, 10.10.10.64]], mtu_bytes=1400
+#   + dnsmasq/lan  interface=lan-f6128, link_key=bridge/lan, address=10.10.10.1/24, first=10.10.10.64, last=10.10.10.254, reservations=[Reservation(mac 52:76:c8:aa:f7:1d, address 10.10.10.64, name web), Reservation(mac 52:de:79:b1:04:b3, address 10.10.10.65, name db)], hosts=[[db, 10.10.10.65], [web, 10.10.10.64]], mtu_bytes=1400
 #   + forward/box/0/tcp:127.0.0.1:8080  protocol=tcp, host_address=127.0.0.1, host_port=8080, guest_address=-, guest_port=80
 #   + machine/db  binary=/usr/bin/qemu-system-x86_64, machine=pc, accel=tcg, cpus=1, memory_bytes=536870912, kernel=/lab/vmlinuz, run_as=1000
-#   + nic/db/0  model=virtio-net-pci, mac=52:de:79:b1:04:b3, backend=tap tap/db/0, mtu_bytes=1400
-#   + nic/db/1  model=virtio-net-pci, mac=52:76:56:4c:2b:c1, backend=tap tap/db/1
-#   + nic/web/0  model=virtio-net-pci, mac=52:76:c8:aa:f7:1d, backend=tap tap/web/0, mtu_bytes=1400
+#   + nic/db/0  model=virtio-net-pci, mac=52:de:79:b1:04:b3, backend=TapBackend(tap tap/db/0), mtu_bytes=1400
+#   + nic/db/1  model=virtio-net-pci, mac=52:76:56:4c:2b:c1, backend=TapBackend(tap tap/db/1)
+#   + nic/web/0  model=virtio-net-pci, mac=52:76:c8:aa:f7:1d, backend=TapBackend(tap tap/web/0), mtu_bytes=1400
 set -eu
 pid_of() { read -r pid rest <"$1"; echo "$pid"; }
 # end SIGNAL RECORD [WORDS]: end a process and wait until it is gone; WORDS lead to where its id was counted
@@ -91,14 +91,14 @@ END
 
 mkdir -p /run/user/1000/qlan/edit/dnsmasq/lan
 cat >/run/user/1000/qlan/edit/dnsmasq/lan/resource.json <<'END'
-{"type": "Dnsmasq", "network": "lan", "interface": "lan-f6128", "link_key": "bridge/lan", "address": "10.10.10.1/24", "lab": "script", "namespace": "", "first": "10.10.10.64", "last": "10.10.10.254", "lease_time_s": 3600, "reservations": [{"type": "Reservation", "mac": "52:76:c8:aa:f7:1d", "address": "10.10.10.64", "name": "web"}, {"type": "Reservation", "mac": "52:de:79:b1:04:b3", "address": "10.10.10.65", "name": "db"}], "hosts": [["db", "10.10.10.65"], ["web", "10.10.10.64"]], "dns": true, "router": null, "mtu_bytes": 1400, "bound": true}
+{"type": "Dnsmasq", "network": "lan", "interface": "lan-f6128", "link_key": "bridge/lan", "address": "10.10.10.1/24", "lab": "script", "first": "10.10.10.64", "last": "10.10.10.254", "reservations": [{"type": "Reservation", "mac": "52:76:c8:aa:f7:1d", "address": "10.10.10.64", "name": "web"}, {"type": "Reservation", "mac": "52:de:79:b1:04:b3", "address": "10.10.10.65", "name": "db"}], "hosts": [["db", "10.10.10.65"], ["web", "10.10.10.64"]], "mtu_bytes": 1400}
 END
 
 dnsmasq --conf-file=/run/user/1000/qlan/edit/dnsmasq/lan/conf
 
 mkdir -p /run/user/1000/qlan/edit/guest/db
 cat >/run/user/1000/qlan/edit/guest/db/guest.json <<'END'
-[{"type": "Machine", "guest": "db", "lab": "script", "binary": "/usr/bin/qemu-system-x86_64", "machine": "pc", "accel": "tcg", "cpus": 1, "memory_bytes": 536870912, "drives": [], "kernel": "/lab/vmlinuz", "initrd": null, "append": "", "display": "none", "seed": [], "qemu_args": [], "run_as": 1000}, {"type": "Nic", "guest": "db", "index": 0, "model": "virtio-net-pci", "mac": "52:de:79:b1:04:b3", "backend": {"type": "TapBackend", "tap": "tap/db/0"}, "boot": false, "link_up": true, "mtu_bytes": 1400, "bus": "PCI", "address": null}, {"type": "Nic", "guest": "db", "index": 1, "model": "virtio-net-pci", "mac": "52:76:56:4c:2b:c1", "backend": {"type": "TapBackend", "tap": "tap/db/1"}, "boot": false, "link_up": true, "mtu_bytes": null, "bus": "PCI", "address": null}]
+[{"type": "Machine", "guest": "db", "lab": "script", "binary": "/usr/bin/qemu-system-x86_64", "machine": "pc", "accel": "tcg", "cpus": 1, "memory_bytes": 536870912, "kernel": "/lab/vmlinuz", "run_as": 1000}, {"type": "Nic", "guest": "db", "index": 0, "model": "virtio-net-pci", "mac": "52:de:79:b1:04:b3", "backend": {"type": "TapBackend", "tap": "tap/db/0"}, "mtu_bytes": 1400}, {"type": "Nic", "guest": "db", "index": 1, "model": "virtio-net-pci", "mac": "52:76:56:4c:2b:c1", "backend": {"type": "TapBackend", "tap": "tap/db/1"}}]
 END
 
 # guest db

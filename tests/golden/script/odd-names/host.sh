@@ -10,14 +10,14 @@
 #   + tap/a-guest-of-thirty-two-characters/0  bridge=a-network-1a58e
 #   + tap/a-guest-of-thirty-two-characters/1  bridge=pit-ece45
 #   + tap/suspect/0  bridge=0net-65e29
-#   + dnsmasq/0net  interface=dhcp, link_key=veth/0net, address=10.20.30.1/24, namespace=namespace/0net.dhcp, first=10.20.30.64, last=10.20.30.254, reservations=[mac 52:b7:56:a9:70:d5 address 10.20.30.64 name suspect], hosts=[[suspect, 10.20.30.64]]
-#   + dnsmasq/a-network-of-thirty-two-letters1  interface=a-network-1a58e, link_key=bridge/a-network-of-thirty-two-letters1, address=172.20.0.1/16, first=172.20.64.0, last=172.20.255.254, reservations=[mac 52:9c:9a:5a:12:00 address 172.20.64.0 name a-guest-of-thirty-two-characters], hosts=[[a-guest-of-thirty-two-characters, 172.20.64.0]]
-#   + machine/a-guest-of-thirty-two-characters  binary=/usr/bin/qemu-system-x86_64, machine=q35, accel=tcg, cpus=4, memory_bytes=2147483648, drives=[path /lab/odd, name.img format qcow2 interface ide read_only True], display=vnc, qemu_args=[-rtc, base=utc,clock=vm], run_as=1000
-#   + nic/a-guest-of-thirty-two-characters/0  model=virtio-net-pci, mac=52:9c:9a:5a:12:00, backend=tap tap/a-guest-of-thirty-two-characters/0, boot=True
-#   + nic/a-guest-of-thirty-two-characters/1  model=usb-net, mac=52:52:2c:48:7e:fb, backend=tap tap/a-guest-of-thirty-two-characters/1, link_up=False, bus=usb-bus
-#   + nic/a-guest-of-thirty-two-characters/2  model=virtio-net-pci, mac=52:b7:12:8c:b8:ae, backend=hostname a-guest-of-thirty-two-characters
+#   + dnsmasq/0net  interface=dhcp, link_key=veth/0net, address=10.20.30.1/24, namespace=namespace/0net.dhcp, first=10.20.30.64, last=10.20.30.254, reservations=[Reservation(mac 52:b7:56:a9:70:d5, address 10.20.30.64, name suspect)], hosts=[[suspect, 10.20.30.64]]
+#   + dnsmasq/a-network-of-thirty-two-letters1  interface=a-network-1a58e, link_key=bridge/a-network-of-thirty-two-letters1, address=172.20.0.1/16, first=172.20.64.0, last=172.20.255.254, reservations=[Reservation(mac 52:9c:9a:5a:12:00, address 172.20.64.0, name a-guest-of-thirty-two-characters)], hosts=[[a-guest-of-thirty-two-characters, 172.20.64.0]]
+#   + machine/a-guest-of-thirty-two-characters  binary=/usr/bin/qemu-system-x86_64, machine=q35, accel=tcg, cpus=4, memory_bytes=2147483648, drives=[Drive(path /lab/odd, name.img, format qcow2, interface ide, read_only True)], display=vnc, qemu_args=[-rtc, base=utc,clock=vm], run_as=1000
+#   + nic/a-guest-of-thirty-two-characters/0  model=virtio-net-pci, mac=52:9c:9a:5a:12:00, backend=TapBackend(tap tap/a-guest-of-thirty-two-characters/0), boot=True
+#   + nic/a-guest-of-thirty-two-characters/1  model=usb-net, mac=52:52:2c:48:7e:fb, backend=TapBackend(tap tap/a-guest-of-thirty-two-characters/1), link_up=False, bus=usb-bus
+#   + nic/a-guest-of-thirty-two-characters/2  model=virtio-net-pci, mac=52:b7:12:8c:b8:ae, backend=UserBackend(hostname a-guest-of-thirty-two-characters)
 #   + machine/suspect  binary=/usr/bin/qemu-system-x86_64, machine=pc, accel=tcg, cpus=1, memory_bytes=536870912, kernel=/lab/vmlinuz, initrd=/lab/initrd.gz, append=console=ttyS0 x="a b", run_as=1000
-#   + nic/suspect/0  model=virtio-net-pci, mac=52:b7:56:a9:70:d5, backend=tap tap/suspect/0
+#   + nic/suspect/0  model=virtio-net-pci, mac=52:b7:56:a9:70:d5, backend=TapBackend(tap tap/suspect/0)
 set -eu
 pid_of() { read -r pid rest <"$1"; echo "$pid"; }
 # end SIGNAL RECORD [WORDS]: end a process and wait until it is gone; WORDS lead to where its id was counted
@@ -26,7 +26,7 @@ end() { signal=$1 pid=$(pid_of "$2") left=200; shift 2; "$@" kill -"$signal" "$p
 
 # namespace/0net.dhcp: a process that holds it open, and says on descriptor 3 when it is there
 mkdir -p /run/user/1000/qlan/odd-names/namespace
-(unshare --net --pid --fork --kill-child sh -c 'read -r stat </proc/self/stat; echo "$stat" >"$0" && echo >&3 && exec 3>&- && exec env --ignore-signal=CHLD sleep infinity' /run/user/1000/qlan/odd-names/namespace/0net.dhcp 3>&1 >/dev/null &) | head -n 1 >/dev/null
+(unshare --net --pid --fork --kill-child sh -c 'read -r stat </proc/self/stat; echo "$stat" >"$0" && echo >&3 && exec 3>&- && exec env --ignore-signal=CHLD sleep infinity' /run/user/1000/qlan/odd-names/namespace/0net.dhcp 3>&1 >/dev/null 2>/run/user/1000/qlan/odd-names/namespace/0net.dhcp.log &) | head -n 1 >/dev/null
 pid_0net_dhcp=$(pid_of /run/user/1000/qlan/odd-names/namespace/0net.dhcp)
 
 nsenter --target=${pid_0net_dhcp} --net ip -batch - <<END
@@ -94,7 +94,7 @@ END
 
 mkdir -p /run/user/1000/qlan/odd-names/dnsmasq/0net
 cat >/run/user/1000/qlan/odd-names/dnsmasq/0net/resource.json <<'END'
-{"type": "Dnsmasq", "network": "0net", "interface": "dhcp", "link_key": "veth/0net", "address": "10.20.30.1/24", "lab": "a-name-of-thirty-two-characters1", "namespace": "namespace/0net.dhcp", "first": "10.20.30.64", "last": "10.20.30.254", "lease_time_s": 3600, "reservations": [{"type": "Reservation", "mac": "52:b7:56:a9:70:d5", "address": "10.20.30.64", "name": "suspect"}], "hosts": [["suspect", "10.20.30.64"]], "dns": true, "router": null, "mtu_bytes": null, "bound": true}
+{"type": "Dnsmasq", "network": "0net", "interface": "dhcp", "link_key": "veth/0net", "address": "10.20.30.1/24", "lab": "a-name-of-thirty-two-characters1", "namespace": "namespace/0net.dhcp", "first": "10.20.30.64", "last": "10.20.30.254", "reservations": [{"type": "Reservation", "mac": "52:b7:56:a9:70:d5", "address": "10.20.30.64", "name": "suspect"}], "hosts": [["suspect", "10.20.30.64"]]}
 END
 
 nsenter --target=${pid_0net_dhcp} --net --pid dnsmasq --conf-file=/run/user/1000/qlan/odd-names/dnsmasq/0net/conf
@@ -137,14 +137,14 @@ END
 
 mkdir -p /run/user/1000/qlan/odd-names/dnsmasq/a-network-of-thirty-two-letters1
 cat >/run/user/1000/qlan/odd-names/dnsmasq/a-network-of-thirty-two-letters1/resource.json <<'END'
-{"type": "Dnsmasq", "network": "a-network-of-thirty-two-letters1", "interface": "a-network-1a58e", "link_key": "bridge/a-network-of-thirty-two-letters1", "address": "172.20.0.1/16", "lab": "a-name-of-thirty-two-characters1", "namespace": "", "first": "172.20.64.0", "last": "172.20.255.254", "lease_time_s": 3600, "reservations": [{"type": "Reservation", "mac": "52:9c:9a:5a:12:00", "address": "172.20.64.0", "name": "a-guest-of-thirty-two-characters"}], "hosts": [["a-guest-of-thirty-two-characters", "172.20.64.0"]], "dns": true, "router": null, "mtu_bytes": null, "bound": true}
+{"type": "Dnsmasq", "network": "a-network-of-thirty-two-letters1", "interface": "a-network-1a58e", "link_key": "bridge/a-network-of-thirty-two-letters1", "address": "172.20.0.1/16", "lab": "a-name-of-thirty-two-characters1", "first": "172.20.64.0", "last": "172.20.255.254", "reservations": [{"type": "Reservation", "mac": "52:9c:9a:5a:12:00", "address": "172.20.64.0", "name": "a-guest-of-thirty-two-characters"}], "hosts": [["a-guest-of-thirty-two-characters", "172.20.64.0"]]}
 END
 
 dnsmasq --conf-file=/run/user/1000/qlan/odd-names/dnsmasq/a-network-of-thirty-two-letters1/conf
 
 mkdir -p /run/user/1000/qlan/odd-names/guest/a-guest-of-thirty-two-characters
 cat >/run/user/1000/qlan/odd-names/guest/a-guest-of-thirty-two-characters/guest.json <<'END'
-[{"type": "Machine", "guest": "a-guest-of-thirty-two-characters", "lab": "a-name-of-thirty-two-characters1", "binary": "/usr/bin/qemu-system-x86_64", "machine": "q35", "accel": "tcg", "cpus": 4, "memory_bytes": 2147483648, "drives": [{"type": "Drive", "path": "/lab/odd, name.img", "format": "qcow2", "interface": "ide", "read_only": true}], "kernel": null, "initrd": null, "append": "", "display": "vnc", "seed": [], "qemu_args": ["-rtc", "base=utc,clock=vm"], "run_as": 1000}, {"type": "Nic", "guest": "a-guest-of-thirty-two-characters", "index": 0, "model": "virtio-net-pci", "mac": "52:9c:9a:5a:12:00", "backend": {"type": "TapBackend", "tap": "tap/a-guest-of-thirty-two-characters/0"}, "boot": true, "link_up": true, "mtu_bytes": null, "bus": "PCI", "address": null}, {"type": "Nic", "guest": "a-guest-of-thirty-two-characters", "index": 1, "model": "usb-net", "mac": "52:52:2c:48:7e:fb", "backend": {"type": "TapBackend", "tap": "tap/a-guest-of-thirty-two-characters/1"}, "boot": false, "link_up": false, "mtu_bytes": null, "bus": "usb-bus", "address": null}, {"type": "Nic", "guest": "a-guest-of-thirty-two-characters", "index": 2, "model": "virtio-net-pci", "mac": "52:b7:12:8c:b8:ae", "backend": {"type": "UserBackend", "subnet": null, "host": null, "dhcp_start": null, "dns": null, "domain": null, "search": [], "hostname": "a-guest-of-thirty-two-characters", "ipv4": true, "ipv6": null, "ipv6_prefix": null, "restrict": false, "tftp": null, "bootfile": null, "smb": null, "guestfwd": []}, "boot": false, "link_up": true, "mtu_bytes": null, "bus": "PCI", "address": null}]
+[{"type": "Machine", "guest": "a-guest-of-thirty-two-characters", "lab": "a-name-of-thirty-two-characters1", "binary": "/usr/bin/qemu-system-x86_64", "machine": "q35", "accel": "tcg", "cpus": 4, "memory_bytes": 2147483648, "drives": [{"type": "Drive", "path": "/lab/odd, name.img", "format": "qcow2", "interface": "ide", "read_only": true}], "display": "vnc", "qemu_args": ["-rtc", "base=utc,clock=vm"], "run_as": 1000}, {"type": "Nic", "guest": "a-guest-of-thirty-two-characters", "index": 0, "model": "virtio-net-pci", "mac": "52:9c:9a:5a:12:00", "backend": {"type": "TapBackend", "tap": "tap/a-guest-of-thirty-two-characters/0"}, "boot": true}, {"type": "Nic", "guest": "a-guest-of-thirty-two-characters", "index": 1, "model": "usb-net", "mac": "52:52:2c:48:7e:fb", "backend": {"type": "TapBackend", "tap": "tap/a-guest-of-thirty-two-characters/1"}, "link_up": false, "bus": "usb-bus"}, {"type": "Nic", "guest": "a-guest-of-thirty-two-characters", "index": 2, "model": "virtio-net-pci", "mac": "52:b7:12:8c:b8:ae", "backend": {"type": "UserBackend", "hostname": "a-guest-of-thirty-two-characters"}}]
 END
 
 # guest a-guest-of-thirty-two-characters
@@ -179,7 +179,7 @@ END
 
 mkdir -p /run/user/1000/qlan/odd-names/guest/suspect
 cat >/run/user/1000/qlan/odd-names/guest/suspect/guest.json <<'END'
-[{"type": "Machine", "guest": "suspect", "lab": "a-name-of-thirty-two-characters1", "binary": "/usr/bin/qemu-system-x86_64", "machine": "pc", "accel": "tcg", "cpus": 1, "memory_bytes": 536870912, "drives": [], "kernel": "/lab/vmlinuz", "initrd": "/lab/initrd.gz", "append": "console=ttyS0 x=\"a b\"", "display": "none", "seed": [], "qemu_args": [], "run_as": 1000}, {"type": "Nic", "guest": "suspect", "index": 0, "model": "virtio-net-pci", "mac": "52:b7:56:a9:70:d5", "backend": {"type": "TapBackend", "tap": "tap/suspect/0"}, "boot": false, "link_up": true, "mtu_bytes": null, "bus": "PCI", "address": null}]
+[{"type": "Machine", "guest": "suspect", "lab": "a-name-of-thirty-two-characters1", "binary": "/usr/bin/qemu-system-x86_64", "machine": "pc", "accel": "tcg", "cpus": 1, "memory_bytes": 536870912, "kernel": "/lab/vmlinuz", "initrd": "/lab/initrd.gz", "append": "console=ttyS0 x=\"a b\"", "run_as": 1000}, {"type": "Nic", "guest": "suspect", "index": 0, "model": "virtio-net-pci", "mac": "52:b7:56:a9:70:d5", "backend": {"type": "TapBackend", "tap": "tap/suspect/0"}}]
 END
 
 # guest suspect

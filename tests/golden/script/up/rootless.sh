@@ -9,14 +9,14 @@
 #   + address/lan/10.10.10.1/24  link_key=bridge/lan, link=lan, interface=10.10.10.1/24, namespace=namespace/realm
 #   + tap/web/0  bridge=lan, namespace=namespace/realm
 #   + tap/web/1  bridge=back, namespace=namespace/realm
-#   + dnsmasq/back  interface=dhcp, link_key=veth/back, address=10.82.66.1/24, namespace=namespace/back.dhcp, first=10.82.66.64, last=10.82.66.254, reservations=[mac 52:87:19:f6:86:18 address 10.82.66.64 name web], hosts=[[web, 10.82.66.64]]
-#   + dnsmasq/lan  interface=lan, link_key=bridge/lan, address=10.10.10.1/24, namespace=namespace/realm, first=10.10.10.64, last=10.10.10.254, reservations=[mac 52:76:c8:aa:f7:1d address 10.10.10.64 name web], hosts=[[web, 10.10.10.64]]
-#   + machine/box  binary=/usr/bin/qemu-system-x86_64, machine=pc, accel=tcg, cpus=1, memory_bytes=536870912, drives=[path /lab/box.qcow2 format qcow2]
-#   + nic/box/0  model=virtio-net-pci, mac=52:a6:7e:1f:1a:08, backend=hostname box
+#   + dnsmasq/back  interface=dhcp, link_key=veth/back, address=10.82.66.1/24, namespace=namespace/back.dhcp, first=10.82.66.64, last=10.82.66.254, reservations=[Reservation(mac 52:87:19:f6:86:18, address 10.82.66.64, name web)], hosts=[[web, 10.82.66.64]]
+#   + dnsmasq/lan  interface=lan, link_key=bridge/lan, address=10.10.10.1/24, namespace=namespace/realm, first=10.10.10.64, last=10.10.10.254, reservations=[Reservation(mac 52:76:c8:aa:f7:1d, address 10.10.10.64, name web)], hosts=[[web, 10.10.10.64]]
+#   + machine/box  binary=/usr/bin/qemu-system-x86_64, machine=pc, accel=tcg, cpus=1, memory_bytes=536870912, drives=[Drive(path /lab/box.qcow2, format qcow2)]
+#   + nic/box/0  model=virtio-net-pci, mac=52:a6:7e:1f:1a:08, backend=UserBackend(hostname box)
 #   + forward/box/0/tcp:127.0.0.1:2222  protocol=tcp, host_address=127.0.0.1, host_port=2222, guest_address=-, guest_port=22
 #   + machine/web  binary=/usr/bin/qemu-system-x86_64, machine=pc, accel=tcg, cpus=1, memory_bytes=536870912, kernel=/lab/vmlinuz
-#   + nic/web/0  model=virtio-net-pci, mac=52:76:c8:aa:f7:1d, backend=tap tap/web/0
-#   + nic/web/1  model=e1000, mac=52:87:19:f6:86:18, backend=tap tap/web/1
+#   + nic/web/0  model=virtio-net-pci, mac=52:76:c8:aa:f7:1d, backend=TapBackend(tap tap/web/0)
+#   + nic/web/1  model=e1000, mac=52:87:19:f6:86:18, backend=TapBackend(tap tap/web/1)
 set -eu
 pid_of() { read -r pid rest <"$1"; echo "$pid"; }
 # end SIGNAL RECORD [WORDS]: end a process and wait until it is gone; WORDS lead to where its id was counted
@@ -25,7 +25,7 @@ end() { signal=$1 pid=$(pid_of "$2") left=200; shift 2; "$@" kill -"$signal" "$p
 
 # namespace/realm: a process that holds it open, and says on descriptor 3 when it is there
 mkdir -p /run/user/1000/qlan/up/namespace
-(unshare --user --map-root-user --net --mount --pid --fork --kill-child sh -c 'read -r stat </proc/self/stat; echo "$stat" >"$0" && echo >&3 && exec 3>&- && exec env --ignore-signal=CHLD sleep infinity' /run/user/1000/qlan/up/namespace/realm 3>&1 >/dev/null &) | head -n 1 >/dev/null
+(unshare --user --map-root-user --net --mount --pid --fork --kill-child sh -c 'read -r stat </proc/self/stat; echo "$stat" >"$0" && echo >&3 && exec 3>&- && exec env --ignore-signal=CHLD sleep infinity' /run/user/1000/qlan/up/namespace/realm 3>&1 >/dev/null 2>/run/user/1000/qlan/up/namespace/realm.log &) | head -n 1 >/dev/null
 pid_realm=$(pid_of /run/user/1000/qlan/up/namespace/realm)
 
 nsenter --target=${pid_realm} --user --net --preserve-credentials ip -batch - <<END
@@ -34,7 +34,7 @@ END
 
 # namespace/back.dhcp: a process that holds it open, and says on descriptor 3 when it is there
 mkdir -p /run/user/1000/qlan/up/namespace
-(nsenter --target=${pid_realm} --user --net --pid --preserve-credentials unshare --net sh -c '(read -r stat </proc/self/stat; echo "$stat" >"$0" && echo >&3 && exec 3>&- && exec env --ignore-signal=CHLD sleep infinity) >/dev/null 2>&1 &' /run/user/1000/qlan/up/namespace/back.dhcp 3>&1 >/dev/null &) | head -n 1 >/dev/null
+(nsenter --target=${pid_realm} --user --net --pid --preserve-credentials unshare --net sh -c '(read -r stat </proc/self/stat; echo "$stat" >"$0" && echo >&3 && exec 3>&- && exec env --ignore-signal=CHLD sleep infinity) >/dev/null 2>&1 &' /run/user/1000/qlan/up/namespace/back.dhcp 3>&1 >/dev/null 2>/run/user/1000/qlan/up/namespace/back.dhcp.log &) | head -n 1 >/dev/null
 pid_back_dhcp=$(pid_of /run/user/1000/qlan/up/namespace/back.dhcp)
 
 nsenter --target=${pid_back_dhcp} --user --net --preserve-credentials ip -batch - <<END
@@ -97,7 +97,7 @@ END
 
 mkdir -p /run/user/1000/qlan/up/dnsmasq/back
 cat >/run/user/1000/qlan/up/dnsmasq/back/resource.json <<'END'
-{"type": "Dnsmasq", "network": "back", "interface": "dhcp", "link_key": "veth/back", "address": "10.82.66.1/24", "lab": "script", "namespace": "namespace/back.dhcp", "first": "10.82.66.64", "last": "10.82.66.254", "lease_time_s": 3600, "reservations": [{"type": "Reservation", "mac": "52:87:19:f6:86:18", "address": "10.82.66.64", "name": "web"}], "hosts": [["web", "10.82.66.64"]], "dns": true, "router": null, "mtu_bytes": null, "bound": true}
+{"type": "Dnsmasq", "network": "back", "interface": "dhcp", "link_key": "veth/back", "address": "10.82.66.1/24", "lab": "script", "namespace": "namespace/back.dhcp", "first": "10.82.66.64", "last": "10.82.66.254", "reservations": [{"type": "Reservation", "mac": "52:87:19:f6:86:18", "address": "10.82.66.64", "name": "web"}], "hosts": [["web", "10.82.66.64"]]}
 END
 
 nsenter --target=${pid_back_dhcp} --user --net --pid --preserve-credentials dnsmasq --conf-file=/run/user/1000/qlan/up/dnsmasq/back/conf --user=root --group=
@@ -140,14 +140,14 @@ END
 
 mkdir -p /run/user/1000/qlan/up/dnsmasq/lan
 cat >/run/user/1000/qlan/up/dnsmasq/lan/resource.json <<'END'
-{"type": "Dnsmasq", "network": "lan", "interface": "lan", "link_key": "bridge/lan", "address": "10.10.10.1/24", "lab": "script", "namespace": "namespace/realm", "first": "10.10.10.64", "last": "10.10.10.254", "lease_time_s": 3600, "reservations": [{"type": "Reservation", "mac": "52:76:c8:aa:f7:1d", "address": "10.10.10.64", "name": "web"}], "hosts": [["web", "10.10.10.64"]], "dns": true, "router": null, "mtu_bytes": null, "bound": true}
+{"type": "Dnsmasq", "network": "lan", "interface": "lan", "link_key": "bridge/lan", "address": "10.10.10.1/24", "lab": "script", "namespace": "namespace/realm", "first": "10.10.10.64", "last": "10.10.10.254", "reservations": [{"type": "Reservation", "mac": "52:76:c8:aa:f7:1d", "address": "10.10.10.64", "name": "web"}], "hosts": [["web", "10.10.10.64"]]}
 END
 
 nsenter --target=${pid_realm} --user --net --pid --preserve-credentials dnsmasq --conf-file=/run/user/1000/qlan/up/dnsmasq/lan/conf --user=root --group=
 
 mkdir -p /run/user/1000/qlan/up/guest/box
 cat >/run/user/1000/qlan/up/guest/box/guest.json <<'END'
-[{"type": "Machine", "guest": "box", "lab": "script", "binary": "/usr/bin/qemu-system-x86_64", "machine": "pc", "accel": "tcg", "cpus": 1, "memory_bytes": 536870912, "drives": [{"type": "Drive", "path": "/lab/box.qcow2", "format": "qcow2", "interface": "virtio", "read_only": false}], "kernel": null, "initrd": null, "append": "", "display": "none", "seed": [], "qemu_args": [], "run_as": null}, {"type": "Nic", "guest": "box", "index": 0, "model": "virtio-net-pci", "mac": "52:a6:7e:1f:1a:08", "backend": {"type": "UserBackend", "subnet": null, "host": null, "dhcp_start": null, "dns": null, "domain": null, "search": [], "hostname": "box", "ipv4": true, "ipv6": null, "ipv6_prefix": null, "restrict": false, "tftp": null, "bootfile": null, "smb": null, "guestfwd": []}, "boot": false, "link_up": true, "mtu_bytes": null, "bus": "PCI", "address": null}, {"type": "PortForward", "guest": "box", "nic": 0, "protocol": "tcp", "host_address": "127.0.0.1", "host_port": 2222, "guest_address": null, "guest_port": 22}]
+[{"type": "Machine", "guest": "box", "lab": "script", "binary": "/usr/bin/qemu-system-x86_64", "machine": "pc", "accel": "tcg", "cpus": 1, "memory_bytes": 536870912, "drives": [{"type": "Drive", "path": "/lab/box.qcow2", "format": "qcow2"}]}, {"type": "Nic", "guest": "box", "index": 0, "model": "virtio-net-pci", "mac": "52:a6:7e:1f:1a:08", "backend": {"type": "UserBackend", "hostname": "box"}}, {"type": "PortForward", "guest": "box", "nic": 0, "protocol": "tcp", "host_address": "127.0.0.1", "host_port": 2222, "guest_address": null, "guest_port": 22}]
 END
 
 # guest box
@@ -172,7 +172,7 @@ END
 
 mkdir -p /run/user/1000/qlan/up/guest/web
 cat >/run/user/1000/qlan/up/guest/web/guest.json <<'END'
-[{"type": "Machine", "guest": "web", "lab": "script", "binary": "/usr/bin/qemu-system-x86_64", "machine": "pc", "accel": "tcg", "cpus": 1, "memory_bytes": 536870912, "drives": [], "kernel": "/lab/vmlinuz", "initrd": null, "append": "", "display": "none", "seed": [], "qemu_args": [], "run_as": null}, {"type": "Nic", "guest": "web", "index": 0, "model": "virtio-net-pci", "mac": "52:76:c8:aa:f7:1d", "backend": {"type": "TapBackend", "tap": "tap/web/0"}, "boot": false, "link_up": true, "mtu_bytes": null, "bus": "PCI", "address": null}, {"type": "Nic", "guest": "web", "index": 1, "model": "e1000", "mac": "52:87:19:f6:86:18", "backend": {"type": "TapBackend", "tap": "tap/web/1"}, "boot": false, "link_up": true, "mtu_bytes": null, "bus": "PCI", "address": null}]
+[{"type": "Machine", "guest": "web", "lab": "script", "binary": "/usr/bin/qemu-system-x86_64", "machine": "pc", "accel": "tcg", "cpus": 1, "memory_bytes": 536870912, "kernel": "/lab/vmlinuz"}, {"type": "Nic", "guest": "web", "index": 0, "model": "virtio-net-pci", "mac": "52:76:c8:aa:f7:1d", "backend": {"type": "TapBackend", "tap": "tap/web/0"}}, {"type": "Nic", "guest": "web", "index": 1, "model": "e1000", "mac": "52:87:19:f6:86:18", "backend": {"type": "TapBackend", "tap": "tap/web/1"}}]
 END
 
 # guest web
