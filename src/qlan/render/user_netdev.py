@@ -9,8 +9,8 @@ from qlan.resources.model import PortForward, UserBackend
 def render(name: str, user: UserBackend, forwards: list[PortForward]) -> str:
     """Only what differs from QEMU's defaults is said, so that the line stays readable."""
     option = Option("user", id=name)
-    if not user.ipv4:
-        option.add(ipv4="off")
+    if not user.ipv4 or user.ipv6:  # `ipv6=on` alone would turn IPv4 off (net_init_user in net/slirp.c)
+        option.add(ipv4="on" if user.ipv4 else "off")
     option.add(net=user.subnet, host=user.host, dhcpstart=user.dhcp_start, dns=user.dns)
     if user.ipv6 is not None:
         option.add(ipv6="on" if user.ipv6 else "off")
