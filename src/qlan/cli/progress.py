@@ -58,9 +58,9 @@ class Progress:
     @contextmanager
     def shown(self, text: str, *, when_interrupted: str = PUT_BACK) -> Iterator[None]:
         """Around something that takes time; a Ctrl-C in it leaves with the words for what became of it."""
-        if self._live:
-            self.line(text)
         try:
+            if self._live:
+                self.line(text)
             yield
         except KeyboardInterrupt as error:
             error.add_note(when_interrupted)
