@@ -17,7 +17,6 @@ anything or asks the machine: what depends on the host (is there such a bridge) 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
@@ -41,7 +40,7 @@ from qlan.cmdline.schema import Rules, known_versions, parse_version, rules
 from qlan.cmdline.shell import BadShell, Command, Word, quote, split_shell, words_of
 from qlan.cmdline.tokens import Setting, Spelling, join_settings, split_settings
 from qlan.cmdline.usermode import UserMode, read_user_mode
-from qlan.cmdline.wiring import Card, Plug, Wiring, check_wiring, wire
+from qlan.cmdline.wiring import Card, Plug, Wiring, check_wiring, is_foreign, wire
 from qlan.cmdline.words import explanation_data, explanation_text
 
 __all__ = [
@@ -147,13 +146,8 @@ def _reading(command: Command, text: str, language: Rules) -> Reading:
         and not line.clauses
     ):
         faults.append(Fault(0, "this starts no QEMU", "qemu-system-... or kvm, and its options", code="no-qemu"))
-    found = faults + list(_check(line, replace(language, foreign=_is_foreign(line))))
+    found = faults + list(_check(line, replace(language, foreign=is_foreign(line))))
     return Reading(line, tuple(sorted(set(found), key=lambda fault: fault.offset)))
-
-
-def _is_foreign(line: CommandLine) -> bool:
-    hit = re.search(r"qemu-system-(\w+)", line.program.text) if line.program else None
-    return hit is not None and hit[1] not in ("x86_64", "i386")
 
 
 def _check(line: CommandLine, language: Rules) -> Iterator[Fault]:

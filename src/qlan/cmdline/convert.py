@@ -15,7 +15,7 @@ from qlan.cmdline.schema import Rules
 from qlan.cmdline.shell import Word
 from qlan.cmdline.tokens import Setting, Spelling
 from qlan.cmdline.values import is_multicast_mac
-from qlan.cmdline.wiring import MAX_NICS, Card, Plug, Wiring, wire
+from qlan.cmdline.wiring import MAX_NICS, Card, Plug, Wiring, is_foreign, wire
 
 Part = Clause | Other
 
@@ -100,10 +100,10 @@ def _edit(line: CommandLine, rules: Rules) -> _Edit:
     return _Edit(line, rules, wire(line, rules), {}, [], names)
 
 
-def make_clause(kind: Kind, settings: tuple[Setting, ...], like: Clause | None = None) -> Clause:
-    """A clause of ours.  like: the one whose place and variables it takes."""
-    argument = Word("", expands=like.argument.expands if like else False, start=like.argument.start if like else 0)
-    flag = Word(f"-{kind}", start=like.flag.start if like else 0)
+def make_clause(kind: Kind, settings: tuple[Setting, ...], *like: Clause) -> Clause:
+    """A clause of ours.  like: those that it stands for; it has the place of the first and the variables of all."""
+    expands = any(clause.argument.expands for clause in like)
+    argument, flag = Word("", expands=expands, start=like[0].argument.start), Word(f"-{kind}", start=like[0].flag.start)
     return Clause(kind, flag, argument, settings, Form.OPTS, changed=True)
 
 
@@ -126,9 +126,17 @@ def _backend(clause: Clause, name: str, own_id: str, without: frozenset[str]) ->
 
 def _nic_to_pair(edit: _Edit, card: Card, clause: Clause) -> None:
     name = backend_name(clause) or "user"
+    if _is_unknown_model(edit, card):
+        edit.note(clause, f"QEMU {edit.rules.name} has no device {card.model}")
+        return
     own_id = clause.value("id") or edit.fresh("net")
     netdev = make_clause(Kind.NETDEV, _backend(clause, name, own_id, frozenset({"model", "mac"})), clause)
     edit.put(clause, netdev, _device(edit, card, own_id, clause))
+
+
+def _is_unknown_model(edit: _Edit, card: Card) -> bool:
+    """-nic and -net only warn of one; -device refuses it."""
+    return bool(card.model) and edit.rules.device(card.model) is None and not is_foreign(edit.line)
 
 
 def _device(edit: _Edit, card: Card, netdev: str, clause: Clause) -> Clause:
@@ -141,7 +149,10 @@ def _device(edit: _Edit, card: Card, netdev: str, clause: Clause) -> Clause:
         settings.append(Setting("mac", card.mac))
     for key in ("addr", "vectors"):
         value = clause.value(key) if clause.kind is Kind.NET else None
-        if value is not None:
+        model = edit.rules.device(card.model)
+        if value is not None and model is not None and key not in model.options:
+            edit.note(clause, f"{card.model} has no {key}: left out, as QEMU does")
+        elif value is not None:
             settings.append(Setting(key, value))
     return make_clause(Kind.DEVICE, tuple(settings), clause)
 
@@ -155,6 +166,10 @@ def _hub(edit: _Edit) -> tuple[list[Plug], list[Card]]:
 def _hub_to_netdevs(edit: _Edit) -> None:
     """One backend and one NIC need no hub; more of them get hub ports."""
     plugs, cards = _hub(edit)
+    unknown = next((card for card in cards if _is_unknown_model(edit, card)), None)
+    if unknown:
+        edit.note(_clause_of(unknown), f"QEMU {edit.rules.name} has no device {unknown.model}")
+        return
     on_hub = [card for card in cards if card.hub is not None]
     direct = len(plugs) == 1 and len(on_hub) == 1
     for plug in plugs:
@@ -212,8 +227,8 @@ def _pair_to_nic(edit: _Edit, plug: Plug, clause: Clause, count: int) -> bool:
     settings.insert(1, Setting("model", _nic_model(card.model)))
     if card.own_mac:
         settings.insert(2, Setting("mac", card.mac))
-    edit.put(clause, make_clause(Kind.NIC, tuple(settings), clause))
-    edit.put(_clause_of(card))
+    edit.put(clause)
+    edit.put(_clause_of(card), make_clause(Kind.NIC, tuple(settings), _clause_of(card), clause))
     return True
 
 
@@ -273,8 +288,8 @@ def _hub_to_nic(edit: _Edit) -> None:
         settings.insert(1, Setting("model", _nic_model(card.model)))
     if card.own_mac:
         settings.insert(1, Setting("mac", card.mac))
-    edit.put(_clause_of(plugs[0]), make_clause(Kind.NIC, tuple(settings), _clause_of(plugs[0])))
-    edit.put(nic)
+    edit.put(_clause_of(plugs[0]))
+    edit.put(nic, make_clause(Kind.NIC, tuple(settings), nic, _clause_of(plugs[0])))
 
 
 def _old_options(edit: _Edit) -> None:

@@ -97,7 +97,7 @@ def _user_modes(reading: Reading, wiring: Wiring, rules: Rules) -> dict[str, Use
     found = {}
     empty = Clause(Kind.NIC, _EMPTY, _EMPTY, ())
     for plug in wiring.plugs:
-        if plug.type == "user":
+        if plug.type == "user" and wiring.plug(plug.id) is plug:  # of two with one id the first
             try:
                 found[plug.id] = read_user_mode(plug.clause or empty, rules.version)
             except ValueError:

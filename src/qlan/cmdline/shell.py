@@ -89,7 +89,7 @@ def quote_word(word: Word) -> str:
         return word.source
     if not word.expands:
         return quote(word.text)
-    escaped = re.sub(r'([\\"`])', r"\\\1", word.text)
+    escaped = re.sub(r'([\\"])', r"\\\1", word.text)
     return f'"{escaped}"' if re.search(r"[^\w@%+=:,./$(){}-]", word.text) else word.text
 
 

@@ -163,7 +163,7 @@ def _value(text: str, at: int) -> tuple[str, int]:
 def _word(setting: Setting) -> str:
     escaped = setting.value.replace(",", ",,")
     match setting.spelling:
-        case Spelling.IMPLIED:
+        case Spelling.IMPLIED if "=" not in setting.value:
             return escaped
         case Spelling.ON:
             return setting.key

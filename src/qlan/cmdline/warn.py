@@ -34,7 +34,7 @@ def warnings_of(
     for plug in wiring.plugs:
         if plug.clause is not None:
             yield from _taps(plug, plug.clause, facts)
-            if plug.id in modes:
+            if plug.id in modes and wiring.plug(plug.id) is plug:
                 yield from _forwards(plug.clause, modes[plug.id], facts)
     yield from _unknown_globals(reading, rules)
 

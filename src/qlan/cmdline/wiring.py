@@ -6,6 +6,7 @@ backends and NICs on hub 0, where all of them hear each other; so do `hubport`s 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address
@@ -79,6 +80,12 @@ def wire(line: CommandLine, rules: Rules) -> Wiring:
         cards.append(Card("default", default_model(line, rules), "", False, "default", None))
     macs = _given_macs(cards)
     return Wiring(plugs, tuple(replace(card, mac=mac) for card, mac in zip(cards, macs, strict=True)))
+
+
+def is_foreign(line: CommandLine) -> bool:
+    """Whether the program is another processor's, which has devices that the data lacks."""
+    hit = re.search(r"qemu-system-(\w+)", line.program.text) if line.program else None
+    return hit is not None and hit[1] not in ("x86_64", "i386")
 
 
 def default_model(line: CommandLine, rules: Rules) -> str:

@@ -15,6 +15,7 @@ TO_NIC = [
     ("-redir tcp:2222::22 -net nic -net user", "-nic user,hostfwd=tcp::2222-:22"),
     ("-redir tcp:2222::22 -tftp /a,b -m 1G", "-nic user,hostfwd=tcp::2222-:22,tftp=/a,,b -m 1G"),
     ("-net none", "-nic none"),
+    ("-net nic,macaddr=$(cat m),model=virtio -net tap,fd=4", '-nic "tap,mac=$(cat m),model=virtio,fd=4"'),
     ('-netdev "tap,id=t,ifname=$IF" -device virtio-net-pci,netdev=t', "-nic tap,model=virtio,ifname=$IF"),
 ]
 TO_NETDEV = [

@@ -100,6 +100,12 @@ def test_hub_joins_everything() -> None:
     assert [nic.netdevs for nic in nics] == [("net2", "net3"), ("net2", "net3")]
 
 
+def test_two_netdevs_of_one_name_are_a_fault_and_no_crash() -> None:
+    found = explained(Q + "-netdev user,id=a -netdev user,id=a,hostfwd=tcp::1-:2 -nic user,id=a,hostfwd=tcp::3-:4")
+    assert not found.ok
+    assert len(found.netdevs) == 3
+
+
 def test_data_is_json_and_complete() -> None:
     data = cmdline.explanation_data(explained(GOOD + " -nic usr"))
     assert json.loads(json.dumps(data)) == data
