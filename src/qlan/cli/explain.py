@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import stat
 import sys
+from pathlib import Path
 
 from qlan import cmdline
 from qlan.cli import command_lines
@@ -40,17 +42,20 @@ def run(args: argparse.Namespace) -> int:
     rules = command_lines.rules_of(args.qemu)
     if args.stdin:
         return _run_stdin(args, rules)
-    facts = _facts()
-    accepted = True
-    for reading in command_lines.readings_of(args, rules):
-        explanation = cmdline.explain(reading, rules, facts)
-        accepted = accepted and explanation.ok
+    readings = command_lines.readings_of(args, rules)
+    wanted = {forward.port for reading in readings for forward in cmdline.explain(reading, rules).forwards}
+    facts, bridges = _facts(wanted), _bridges()
+    found = [cmdline.explain(reading, rules, facts, bridges) for reading in readings]
+    file = str(args.script or "")
+    for explanation in found:
         if args.json:
             print_json(cmdline.explanation_data(explanation))
         else:
-            text = cmdline.explanation_text(explanation, str(args.script or ""))
+            text = cmdline.explanation_text(explanation, file)
             sys.stdout.write("\n".join(printable(line) for line in text.splitlines()) + "\n")
-    return 0 if accepted else _REFUSED
+    for clash in cmdline.clashes_of(found) if not args.json else ():
+        print(printable(f"together: {clash.shown(found[0].text, file)} [{clash.code}]"))
+    return 0 if all(explanation.ok for explanation in found) else _REFUSED
 
 
 def _run_stdin(args: argparse.Namespace, rules: cmdline.Rules) -> int:
@@ -66,10 +71,21 @@ def _run_stdin(args: argparse.Namespace, rules: cmdline.Rules) -> int:
     return 0 if accepted else _REFUSED
 
 
-def _facts() -> Facts:
-    """What only this machine can say: which ports are taken, who may listen."""
+def _bridges() -> cmdline.Bridges:
+    """What the bridge helper of this machine may; an ACL that cannot be read allows nothing."""
+    helpers = [Path(folder) / "qemu-bridge-helper" for folder in ("/usr/lib/qemu", "/usr/libexec")]
+    setuid = any(helper.is_file() and helper.stat().st_mode & stat.S_ISUID for helper in helpers)
+    try:
+        acl = Path("/etc/qemu/bridge.conf").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        acl = ""
+    return cmdline.Bridges(acl, setuid)
+
+
+def _facts(wanted: set[int]) -> Facts:
+    """What only this machine can say: which of the wanted ports are taken and by whom, who may listen."""
     from qlan.host import taken
 
     uid = os.geteuid()
-    ports = tuple(taken.name_owner(port) for port in taken.read_ports())
+    ports = tuple(taken.name_owner(one) for one in taken.read_ports() if one.port in wanted) if wanted else ()
     return Facts(seed="", uid=uid, arch="", free_port_floor=0 if uid == 0 else 1024, used_ports=ports)

@@ -24,7 +24,7 @@ from qlan.cmdline.backends import check_backend
 from qlan.cmdline.check import check_clause
 from qlan.cmdline.convert import Converted, Note, to_netdev, to_nic
 from qlan.cmdline.devices import check_devices
-from qlan.cmdline.explain import Explanation, explain
+from qlan.cmdline.explain import Explanation, clashes_of, explain
 from qlan.cmdline.forwards import (
     BadRule,
     GuestForward,
@@ -40,11 +40,13 @@ from qlan.cmdline.schema import Rules, known_versions, parse_version, rules
 from qlan.cmdline.shell import BadShell, Command, Word, quote, split_shell, words_of
 from qlan.cmdline.tokens import Setting, Spelling, join_settings, split_settings
 from qlan.cmdline.usermode import UserMode, read_user_mode
+from qlan.cmdline.warn import Bridges
 from qlan.cmdline.wiring import Card, Plug, Wiring, check_wiring, is_foreign, wire
 from qlan.cmdline.words import explanation_data, explanation_text
 
 __all__ = [
     "BadRule",
+    "Bridges",
     "Card",
     "Clause",
     "CommandLine",
@@ -66,6 +68,7 @@ __all__ = [
     "UserMode",
     "Wiring",
     "Word",
+    "clashes_of",
     "explain",
     "explanation_data",
     "explanation_text",

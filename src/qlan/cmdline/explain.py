@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 
@@ -14,7 +14,7 @@ from qlan.cmdline.reach import Reach, reach_of
 from qlan.cmdline.schema import Rules
 from qlan.cmdline.shell import Word
 from qlan.cmdline.usermode import UserMode, read_user_mode
-from qlan.cmdline.warn import warnings_of
+from qlan.cmdline.warn import SHARED, Bridges, warnings_of
 from qlan.cmdline.wiring import Card, Plug, Wiring, wire
 from qlan.facts import Facts
 
@@ -35,18 +35,26 @@ class NetdevView:
 
 @dataclass(frozen=True, slots=True)
 class NicView:
-    """A NIC in words.  netdevs: the ids of all it hears.  mac_is_default: QEMU counts it up from 52:54:00:12:34:56."""
+    """A NIC in words.  netdevs: the ids of all it hears.  mac_is_default: QEMU counts it up from 52:54:00:12:34:56.
+
+    offset: of its option in the text.  is_shared: other guests may be on what it hears.
+    """
 
     name: str
     model: str
     mac: str
     mac_is_default: bool
     netdevs: tuple[str, ...]
+    offset: int = 0
+    is_shared: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class ForwardView:
-    """A host port that leads into the guest.  listens: address or socket; who: who can connect, in words."""
+    """A host port that leads into the guest.  listens: address or socket; who: who can connect, in words.
+
+    offset: of its netdev's option in the text.
+    """
 
     netdev: str
     protocol: str
@@ -55,6 +63,7 @@ class ForwardView:
     guest: str
     guest_port: int
     who: str
+    offset: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,16 +82,19 @@ class Explanation:
     prints_help: bool = False
 
 
-def explain(reading: Reading, rules: Rules, facts: Facts | None = None) -> Explanation:
-    """What the command line means.  facts: this machine's, for what only it can say (taken ports, who may listen)."""
+def explain(reading: Reading, rules: Rules, facts: Facts | None = None, bridges: Bridges | None = None) -> Explanation:
+    """What the command line means.
+
+    facts: this machine's, for what only it can say (taken ports, who may listen).  bridges: what its bridge helper may.
+    """
     wiring = wire(reading.line, rules)
     modes = _user_modes(reading, wiring, rules)
-    forwards = tuple(_forwards(modes))
+    forwards = tuple(_forwards(wiring, modes))
     return Explanation(
         ok=reading.accepted,
         version=rules.name,
         errors=reading.faults,
-        warnings=tuple(warnings_of(reading, wiring, rules, modes, facts)),
+        warnings=tuple(warnings_of(reading, wiring, rules, modes, facts, bridges)),
         netdevs=tuple(_netdev(plug, wiring, modes) for plug in wiring.plugs),
         nics=tuple(_nic(card, wiring) for card in wiring.cards),
         forwards=forwards,
@@ -114,18 +126,52 @@ def _netdev(plug: Plug, wiring: Wiring, modes: dict[str, UserMode]) -> NetdevVie
 
 
 def _nic(card: Card, wiring: Wiring) -> NicView:
-    netdevs = tuple(plug.id for plug in wiring.reached(card))
-    return NicView(card.name, card.model, card.mac, not card.own_mac, netdevs)
+    plugs = wiring.reached(card)
+    netdevs = tuple(plug.id for plug in plugs)
+    shared = any(plug.type in SHARED for plug in plugs)
+    return NicView(card.name, card.model, card.mac, not card.own_mac, netdevs, _offset(card.clause), shared)
 
 
-def _forwards(modes: dict[str, UserMode]) -> Iterator[ForwardView]:
+def _offset(clause: Clause | None) -> int:
+    return clause.offset() if clause else 0
+
+
+def _forwards(wiring: Wiring, modes: dict[str, UserMode]) -> Iterator[ForwardView]:
     for netdev, mode in modes.items():
+        plug = wiring.plug(netdev)
+        offset = _offset(plug.clause if plug else None)
         for forward in mode.forwards:
             guest = str(forward.guest_address or mode.dhcp_start)
             listens = forward.path or str(forward.host_address or "0.0.0.0")
             yield ForwardView(
-                netdev, forward.protocol, listens, forward.host_port, guest, forward.guest_port, who_connects(forward)
-            )
+                netdev, forward.protocol, listens, forward.host_port, guest, forward.guest_port,
+                who_connects(forward), offset,
+            )  # fmt: skip
+
+
+def clashes_of(explanations: Sequence[Explanation]) -> Iterator[Fault]:
+    """What goes wrong when all of these guests run at once: one address or one port for two of them."""
+    macs: dict[str, tuple[int, NicView]] = {}
+    ports: list[tuple[int, ForwardView]] = []
+    for number, explanation in enumerate(explanations):
+        for nic in explanation.nics:
+            first = macs.setdefault(nic.mac, (number, nic))
+            if first[0] != number and first[1].is_shared and nic.is_shared:
+                what = f"two guests have the address {nic.mac}: on one network neither can be reached"
+                yield Fault(nic.offset, what, "mac= of its own in each", code="same-mac-guests")
+        for forward in explanation.forwards:
+            if any(_same_port(forward, other) for other_number, other in ports if other_number != number):
+                what = f"two guests forward {forward.protocol} port {forward.port}: the second does not start"
+                yield Fault(forward.offset, what, "another port", code="port-twice")
+            ports.append((number, forward))
+
+
+def _same_port(one: ForwardView, other: ForwardView) -> bool:
+    if (one.protocol, one.port) != (other.protocol, other.port):
+        return False
+    if not one.port:
+        return one.listens == other.listens and one.listens.startswith("/")
+    return one.listens == other.listens or "0.0.0.0" in (one.listens, other.listens)
 
 
 def who_connects(forward: HostForward) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from ipaddress import IPv4Address
 
 from qlan.cmdline.check import backend_name, fault_at
@@ -16,14 +17,33 @@ from qlan.cmdline.values import is_multicast_mac
 from qlan.cmdline.wiring import Card, Plug, Wiring
 from qlan.facts import Facts
 
-_SHARED = frozenset({"tap", "bridge", "socket", "stream", "dgram", "l2tpv3", "vde", "vhost-user", "netmap", "af-xdp"})
+SHARED = frozenset({"tap", "bridge", "socket", "stream", "dgram", "l2tpv3", "vde", "vhost-user", "netmap", "af-xdp"})
 _EMULATED = re.compile(r"e1000|rtl8139|ne2k|pcnet|i82|tulip|vmxnet3|igb", re.ASCII)
 _PORTS = re.compile(r"[^:]*:[^:]*:([^-]*)-[^:]*:(.*)", re.DOTALL)
 _DIGITS = re.compile(r"0[xX][0-9a-fA-F]+|[0-9]+", re.ASCII)
 
 
+@dataclass(frozen=True, slots=True)
+class Bridges:
+    """What this machine's bridge helper may.  acl: the text of /etc/qemu/bridge.conf.  is_setuid: it runs as root."""
+
+    acl: str
+    is_setuid: bool
+
+    def allows(self, bridge: str) -> bool:
+        """qemu-bridge-helper.c: `deny` of the name or `all` wins over `allow`, and nothing said is no."""
+        rules = [line.split() for line in self.acl.splitlines() if not line.lstrip().startswith("#")]
+        named = {rule[0] for rule in rules if len(rule) > 1 and rule[1] in (bridge, "all")}
+        return "allow" in named and "deny" not in named
+
+
 def warnings_of(
-    reading: Reading, wiring: Wiring, rules: Rules, modes: Mapping[str, UserMode], facts: Facts | None = None
+    reading: Reading,
+    wiring: Wiring,
+    rules: Rules,
+    modes: Mapping[str, UserMode],
+    facts: Facts | None = None,
+    bridges: Bridges | None = None,
 ) -> Iterator[Fault]:
     """All warnings, in no particular order."""
     yield from _addresses(wiring)
@@ -34,6 +54,7 @@ def warnings_of(
     for plug in wiring.plugs:
         if plug.clause is not None:
             yield from _taps(plug, plug.clause, facts)
+            yield from _helpers(plug, plug.clause, facts, bridges)
             if plug.id in modes and wiring.plug(plug.id) is plug:
                 yield from _forwards(plug.clause, modes[plug.id], facts)
     yield from _unknown_globals(reading, rules)
@@ -49,7 +70,7 @@ def _addresses(wiring: Wiring) -> Iterator[Fault]:
     for card in wiring.cards:
         if card.clause is None:
             continue
-        shared = sorted({plug.type for plug in wiring.reached(card)} & _SHARED)
+        shared = sorted({plug.type for plug in wiring.reached(card)} & SHARED)
         if shared and not card.own_mac:
             what = (
                 f"{card.name} has QEMU's own address {card.mac}: another guest without mac= on this network has it too"
@@ -128,11 +149,23 @@ def _taps(plug: Plug, clause: Clause, facts: Facts | None) -> Iterator[Fault]:
             )
         if facts is not None and facts.uid != 0 and clause.value("ifname") is None:
             yield _warning(clause, "tap-root", "making a TAP needs root", "-nic bridge, or a TAP made beforehand")
-    if plug.type == "bridge" or (plug.type == "tap" and clause.value("helper") is not None):
-        bridge = clause.value("br") or "br0"
+
+
+def _helpers(plug: Plug, clause: Clause, facts: Facts | None, bridges: Bridges | None) -> Iterator[Fault]:
+    """qemu-bridge-helper: setuid root, or run by root, and its ACL must name the bridge."""
+    if plug.type != "bridge" and not (plug.type == "tap" and clause.value("helper") is not None):
+        return
+    bridge = clause.value("br") or "br0"
+    if bridges is None:
         what = f"the bridge helper must be setuid root, and /etc/qemu/bridge.conf must allow {bridge}"
         if facts is None or facts.uid != 0:
             yield _warning(clause, "helper", what, f"allow {bridge}")
+        return
+    if not bridges.allows(bridge):
+        what = f"the bridge helper is not permitted to use {bridge}"
+        yield _warning(clause, "helper-denied", what, f"a line `allow {bridge}` in /etc/qemu/bridge.conf")
+    if not bridges.is_setuid and facts is not None and facts.uid != 0:
+        yield _warning(clause, "helper-denied", "the bridge helper is not setuid root", "chmod u+s on it, by root")
 
 
 def _forwards(clause: Clause, mode: UserMode, facts: Facts | None) -> Iterator[Fault]:

@@ -75,6 +75,33 @@ def test_what_only_the_machine_knows(code: str, text: str) -> None:
     )
 
 
+def test_the_bridge_helper() -> None:
+    text = Q + "-nic bridge,br=lan,model=virtio,mac=52:54:00:00:00:01"
+    reading = cmdline.read(text, RULES)
+
+    def said(acl: str, setuid: bool = True, uid: int = 1000) -> list[str]:
+        facts = Facts(seed="", uid=uid, arch="x86_64")
+        return [found.code for found in cmdline.explain(reading, RULES, facts, cmdline.Bridges(acl, setuid)).warnings]
+
+    assert said("allow lan\n") == []
+    assert said("# allow lan\nallow br0\n") == ["helper-denied"]
+    assert said("allow all\ndeny lan\n") == ["helper-denied"]
+    assert said("allow all", setuid=False) == ["helper-denied"]
+    assert said("allow all", setuid=False, uid=0) == []
+
+
+def test_guests_that_run_at_once() -> None:
+    text = (
+        "kvm -nic tap,ifname=a,script=no -nic user,hostfwd=tcp::2222-:22 &\n"
+        "kvm -nic tap,ifname=b,script=no -nic user,hostfwd=tcp:127.0.0.1:2222-:22\n"
+        "kvm -nic user\nkvm -nic tap,mac=52:54:00:00:00:07,ifname=c\n"
+    )
+    found = [cmdline.explain(reading, RULES) for reading in cmdline.read_script(text, RULES)]
+    clashes = list(cmdline.clashes_of(found))
+    assert [clash.code for clash in clashes] == ["same-mac-guests", "port-twice"]
+    assert [text[: clash.offset].count("\n") + 1 for clash in clashes] == [2, 2]
+
+
 def test_a_good_line_has_no_warnings() -> None:
     assert explained(GOOD, FACTS).warnings == ()
 
