@@ -129,7 +129,9 @@ def _nic_to_pair(edit: _Edit, card: Card, clause: Clause) -> None:
     if _is_unknown_model(edit, card):
         edit.note(clause, f"QEMU {edit.rules.name} has no device {card.model}")
         return
-    own_id = clause.value("id") or edit.fresh("net")
+    own_id = clause.value("id") or ""
+    if sum(plug.id == own_id for plug in edit.wiring.plugs) != 1:  # before QEMU 6.0 a -netdev may have it too
+        own_id = edit.fresh("net")
     netdev = make_clause(Kind.NETDEV, _backend(clause, name, own_id, frozenset({"model", "mac"})), clause)
     edit.put(clause, netdev, _device(edit, card, own_id, clause))
 

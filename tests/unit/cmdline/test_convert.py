@@ -54,6 +54,12 @@ def test_what_nic_cannot_say_stays(text: str, said: str) -> None:
     assert [note for note in converted.notes if said in note.what], converted.notes
 
 
+def test_before_6_0_two_kinds_could_share_an_id() -> None:
+    rules = cmdline.rules("5.2")
+    converted = cmdline.to_netdev(cmdline.parse(Q + "-netdev user,id=n -nic user,id=n", rules), rules)
+    assert cmdline.read(cmdline.render(converted.line), rules).accepted
+
+
 def test_there_and_back() -> None:
     text = Q + "-nic user,id=x,model=virtio,mac=52:54:00:00:00:01,hostfwd=tcp::1-:2 -nic tap,id=y,model=e1000,ifname=t"
     line = cmdline.to_netdev(cmdline.parse(text, RULES), RULES).line
