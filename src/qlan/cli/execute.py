@@ -10,12 +10,12 @@ from qlan.errors import UsageError
 from qlan.host.run import environment, tool
 
 DESCRIPTION = """\
-Run a command where the lab's bridges are: ping a guest, fetch its page, look at packets, without root.  Files, user and
-environment are yours; inside a rootless lab's network you may do what root may (tcpdump, ip, nft).
+Run a command where the lab's bridges are: ping a guest, fetch its page, see its links, without root.  Files, user and
+environment are yours; inside a rootless lab's network you may do what root may (ip, bridge, nft).
 In the host realm the lab's network is this machine's own, and the command is simply run."""
 EXAMPLES = """\
   qlan exec -- ping -c 1 10.10.10.10
-  qlan exec -- tcpdump -ni lan
+  qlan exec -- ip -s link show lan
   qlan exec -l shop -- sh              a shell in there"""
 REST = "COMMAND"
 

@@ -50,7 +50,7 @@ EXAMPLES = """\
   qlan up                            they boot, and each says its address
   qlan run debian.qcow2 -p 8080:80   one guest, no file; its port 80 is our 8080
   qlan ssh web uname -a              a command in a guest
-  qlan exec -- tcpdump -ni lan       look at a lab's packets, without root
+  qlan exec -- ping 10.10.10.10      from inside the lab's network, without root
   qlan down                          all gone
 """
 
