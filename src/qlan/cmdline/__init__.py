@@ -25,6 +25,7 @@ from qlan.cmdline.check import check_clause
 from qlan.cmdline.convert import Converted, Note, to_netdev, to_nic
 from qlan.cmdline.devices import check_devices
 from qlan.cmdline.explain import Explanation, clashes_of, explain
+from qlan.cmdline.filters import check_filter
 from qlan.cmdline.forwards import (
     BadRule,
     GuestForward,
@@ -156,6 +157,8 @@ def _reading(command: Command, text: str, language: Rules) -> Reading:
 def _check(line: CommandLine, language: Rules) -> Iterator[Fault]:
     for clause in line.clauses:
         faults = list(check_clause(clause, language))
+        if clause.kind is Kind.OBJECT:
+            faults += check_filter(clause, language)
         yield from faults
         if not faults and clause.kind in (Kind.NETDEV, Kind.NIC, Kind.NET):
             yield from check_backend(clause, language)

@@ -47,7 +47,7 @@ def _excluded(clause: Clause, reason: str, *keys: str) -> Iterator[Fault]:
 
 
 def _tap(clause: Clause, version: Version) -> Iterator[Fault]:
-    if clause.kind is Kind.NET:
+    if clause.kind is Kind.NET and version < _LOOSE_TAP_SINCE:
         for key in ("queues", "fds", "vhostfds"):
             if clause.value(key) is not None:
                 yield fault_at(clause, clause.setting(key), f"{key}= does not go with -net", "-nic or -netdev")

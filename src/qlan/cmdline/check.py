@@ -18,6 +18,7 @@ from qlan.names import nearest
 ID = re.compile(r"[A-Za-z][A-Za-z0-9._-]*", re.ASCII)
 HELP = ("help", "?")
 NESTED = ("stream", "dgram")
+_JSON_IDS_SINCE = (11, 0)  # since then the id of a -device in JSON is looked at; a -netdev's never is
 
 _REMOVED_KEYS = {
     "vlan": "vlan= was removed in QEMU 3.0: give each NIC its own -nic or -netdev with -device",
@@ -45,19 +46,17 @@ def asks_help(clause: Clause) -> bool:
 
 def check_clause(clause: Clause, rules: Rules) -> Iterator[Fault]:
     """Everything wrong inside one clause."""
-    if asks_help(clause) or not clause.is_network or (not clause.settings and clause.form is not Form.OPTS):
+    if asks_help(clause) or not clause.is_network:
         return
     match clause.kind:
         case Kind.NETDEV | Kind.NIC | Kind.NET:
-            yield from _check_id(clause)
+            yield from _check_id(clause, rules)
             yield from _check_backend(clause, rules)
         case Kind.DEVICE:
-            yield from _check_id(clause)
+            yield from _check_id(clause, rules)
             yield from _check_device(clause, rules)
-        case Kind.OBJECT:
-            yield from _check_filter(clause, rules)
         case Kind.GLOBAL:
-            yield from _check_global(clause, rules)
+            yield from _check_global(clause)
 
 
 def backend_name(clause: Clause) -> str | None:
@@ -72,18 +71,21 @@ def fault_at(clause: Clause, setting: Setting | None, what: str, expected: str =
     return Fault(clause.offset(index), f"-{clause.kind}: {what}", expected, near)
 
 
-def _key_fault(clause: Clause, setting: Setting, what: str, near: str = "") -> Fault:
+def key_fault(clause: Clause, setting: Setting, what: str, near: str = "") -> Fault:
+    """A fault at a setting's key."""
     index = 0 if clause.form is Form.JSON else setting.start
     return Fault(clause.offset(index), f"-{clause.kind}: {what}", "", near, "key")
 
 
-def _check_id(clause: Clause) -> Iterator[Fault]:
+def _check_id(clause: Clause, rules: Rules) -> Iterator[Fault]:
     setting = next((setting for setting in clause.settings if setting.key == "id"), None)
     if setting is None:
         if clause.kind is Kind.NETDEV and not is_open(clause, clause.argument.text):
             yield fault_at(clause, None, "id= is missing", "id=NAME, for a -device with netdev=NAME")
         return
-    free = clause.kind is Kind.NETDEV and clause.form is not Form.OPTS  # never looked at there (7.2, 10.0)
+    if setting.exact is not None or setting.spelling is Spelling.NULL:
+        yield fault_at(clause, setting, "id is no string", 'a string, like "n0"')
+    free = clause.form is not Form.OPTS and (clause.kind is Kind.NETDEV or rules.version < _JSON_IDS_SINCE)
     if not free and not ID.fullmatch(setting.value) and not is_open(clause, setting.value):
         yield fault_at(clause, setting, f"{setting.value!r} is no id", "a letter, then letters, digits, - . _")
 
@@ -131,7 +133,7 @@ def _check_options(clause: Clause, backend: BackendType, rules: Rules) -> Iterat
     for setting in clause.settings:
         if setting.key in own:
             if setting.key == "mac" and clause.setting("mac") is setting:
-                yield from _check_value(clause, setting, "nicmac")
+                yield from check_value(clause, setting, "nicmac")
             continue
         if setting.key == "ipv6-net" and clause.form is Form.OPTS and "ipv6-prefix" in options:
             spoken |= {"ipv6-prefix", "ipv6-prefixlen"}
@@ -140,11 +142,11 @@ def _check_options(clause: Clause, backend: BackendType, rules: Rules) -> Iterat
         if option is None and _is_of_unknown_address(setting, clause, rules):
             continue
         if option is None:
-            yield _unknown_key(clause, setting, set(options) | own | {"ipv6-net"})
+            yield unknown_key(clause, setting, set(options) | own | {"ipv6-net"})
             continue
         spoken.add(setting.key)
         if option.kind == "list" or clause.setting(setting.key) is setting:
-            yield from _check_value(clause, setting, "nicmac" if setting.key == "macaddr" else option.kind)
+            yield from check_value(clause, setting, "nicmac" if setting.key == "macaddr" else option.kind)
     if not is_open(clause, clause.argument.text):
         yield from _check_missing(clause, backend, options, spoken)
 
@@ -188,13 +190,14 @@ def _is_of_unknown_address(setting: Setting, clause: Clause, rules: Rules) -> bo
     return "." in setting.key and kind is not None and kind not in rules.addresses
 
 
-def _unknown_key(clause: Clause, setting: Setting, known: set[str]) -> Fault:
+def unknown_key(clause: Clause, setting: Setting, known: set[str]) -> Fault:
+    """A key that the type, model or object does not have."""
     removed = _REMOVED_KEYS.get(setting.key) if clause.kind is Kind.NET else None
     if removed:
-        return _key_fault(clause, setting, removed)
+        return key_fault(clause, setting, removed)
     known = {name for name in known if "!" not in name}
     name = backend_name(clause) or clause.value("driver") or clause.value("qom-type")
-    return _key_fault(clause, setting, f"{name} has no {setting.key!r}", nearest(setting.key, known))
+    return key_fault(clause, setting, f"{name} has no {setting.key!r}", nearest(setting.key, known))
 
 
 _PARSERS: dict[str, Callable[[str], object]] = {
@@ -205,11 +208,11 @@ _PARSERS: dict[str, Callable[[str], object]] = {
 }
 
 
-def _check_value(clause: Clause, setting: Setting, kind: str) -> Iterator[Fault]:
+def check_value(clause: Clause, setting: Setting, kind: str) -> Iterator[Fault]:
     """The value of a setting against its type."""
     if is_open(clause, setting.value):
         return
-    if clause.form is Form.JSON and clause.kind is not Kind.OBJECT and not _json_fits(setting, kind):
+    if clause.form is Form.JSON and not _json_fits(setting, kind):
         yield fault_at(clause, setting, f"{setting.key}: wrong kind of JSON value", _json_kind(kind))
         return
     try:
@@ -226,7 +229,7 @@ def _check_value(clause: Clause, setting: Setting, kind: str) -> Iterator[Fault]
 
 
 def _json_fits(setting: Setting, kind: str) -> bool:
-    if (kind == "list") != (setting.spelling is Spelling.MEMBER):
+    if (kind == "list") != (setting.spelling is Spelling.MEMBER) or setting.spelling is Spelling.NULL:
         return False
     if kind == "bool":
         return isinstance(setting.exact, bool)
@@ -262,11 +265,11 @@ def _check_device(clause: Clause, rules: Rules) -> Iterator[Fault]:
             continue
         kind = device.options.get(item.key)
         if kind is None:
-            yield _unknown_key(clause, item, {*device.options, "id", "bus"})
+            yield unknown_key(clause, item, {*device.options, "id", "bus"})
         elif item.key == "addr":
             yield from _check_address(clause, item)
         else:
-            yield from _check_value(clause, item, "mac" if item.key == "mac" else kind)
+            yield from check_value(clause, item, "mac" if item.key == "mac" else kind)
 
 
 def _check_address(clause: Clause, setting: Setting) -> Iterator[Fault]:
@@ -277,33 +280,13 @@ def _check_address(clause: Clause, setting: Setting) -> Iterator[Fault]:
         yield fault_at(clause, setting, f"{setting.value!r} is no PCI address", "slot[.function], like 05 or 05.0")
 
 
-def _check_filter(clause: Clause, rules: Rules) -> Iterator[Fault]:
-    name = clause.value("qom-type") or ""
-    options = rules.filters.get(name)
-    if options is None:
-        yield fault_at(clause, clause.setting("qom-type"), f"no object {name!r}", "", nearest(name, rules.filters))
-        return
-    if clause.value("id") is None:
-        yield fault_at(clause, None, "id= is missing", "id=NAME")
-    if not options:
-        return
-    for item in clause.settings:
-        if item.key in ("qom-type", "id"):
-            continue
-        kind = options.get(item.key)
-        if kind is None:
-            yield _unknown_key(clause, item, {*options, "id"})
-        else:
-            words = "all|rx|tx" if kind == "NetFilterDirection" else "on|off" if item.key == "status" else kind
-            yield from _check_value(clause, item, words)
-    if clause.value("netdev") is None:
-        yield fault_at(clause, None, f"netdev= is missing for {name}", "netdev=ID of the netdev to watch")
-
-
-def _check_global(clause: Clause, rules: Rules) -> Iterator[Fault]:
-    """`-global MODEL.PROPERTY=VALUE`; an unknown model is only a warning in QEMU, an unknown property too."""
+def _check_global(clause: Clause) -> Iterator[Fault]:
+    """The long form has three keys and no other.  What they set is judged where the NICs are known (wiring.py)."""
     if clause.settings and "." in clause.settings[0].key:
         return
     for key in ("driver", "property", "value"):
         if clause.value(key) is None:
             yield fault_at(clause, None, f"{key}= is missing", "driver=MODEL,property=NAME,value=VALUE")
+    for setting in clause.settings:
+        if setting.key not in ("driver", "property", "value"):
+            yield key_fault(clause, setting, f"there is no {setting.key!r}")

@@ -60,7 +60,7 @@ def parse_clause(flag: Word, argument: Word, rules: Rules) -> tuple[Clause | Oth
     except BadArgument as error:
         form = Form.JSON if argument.text.startswith("{") else Form.KEYVAL
         fault = Fault(argument.offset(error.offset), f"-{name}: {error}", error.expected, code="form")
-        return Clause(kind, flag, argument, (), form), [fault]
+        return Clause(kind, flag, argument, (), form, is_network=False), [fault]
     return Clause(kind, flag, argument, settings, form, _is_network(kind, settings, rules)), []
 
 
@@ -166,6 +166,6 @@ def _is_network(kind: Kind, settings: tuple[Setting, ...], rules: Rules) -> bool
         return rules.device(driver) is not None or bool(keys & {"netdev", "mac"}) or driver not in rules.others
     if kind is Kind.OBJECT:
         name = next((setting.value for setting in settings if setting.key == "qom-type"), "")
-        return name.startswith("filter-") or name == "colo-compare"
+        return name.startswith("filter-") or name == "colo-compare" or (not name and "netdev" in keys)
     driver = next((s.value for s in settings if s.key == "driver"), settings[0].key.split(".")[0] if settings else "")
     return rules.device(driver) is not None

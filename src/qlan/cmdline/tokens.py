@@ -26,6 +26,7 @@ class Spelling(StrEnum):
     ON = "on"  # key
     OFF = "off"  # nokey
     MEMBER = "member"  # in a list, in JSON
+    NULL = "null"  # in JSON, where QEMU wants it nowhere
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +124,7 @@ def join_json(settings: tuple[Setting, ...], lists: frozenset[str]) -> str:
         place = root
         for parent in parents:
             place = place.setdefault(parent, {})
-        value = setting.value if setting.exact is None else setting.exact
+        value = None if setting.spelling is Spelling.NULL else setting.value if setting.exact is None else setting.exact
         if setting.key in lists or setting.spelling is Spelling.MEMBER:
             place.setdefault(last, []).append({"str": value})
         else:
@@ -207,7 +208,7 @@ def _flat(node: Any, key: str) -> list[Setting]:
         return [Setting(key, "on" if node else "off", exact=node)]
     if isinstance(node, int | float):
         return [Setting(key, str(node), exact=node)]
-    return [Setting(key, node if isinstance(node, str) else "null")]
+    return [Setting(key, node) if isinstance(node, str) else Setting(key, "null", Spelling.NULL)]
 
 
 def _flat_member(child: Any, key: str) -> list[Setting]:

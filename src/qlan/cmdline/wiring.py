@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address
 
-from qlan.cmdline.check import HELP, backend_name, fault_at, is_open
+from qlan.cmdline.check import HELP, backend_name, check_value, fault_at, is_open
 from qlan.cmdline.forwards import parse_host_forward
 from qlan.cmdline.model import Clause, CommandLine, Fault, Kind, Other
 from qlan.cmdline.schema import Rules
@@ -206,6 +206,7 @@ def _unplugged(line: CommandLine, wiring: Wiring) -> Iterator[Fault]:
     """netdev= of devices and filters must lead somewhere, and to one NIC only."""
     taken = {card.netdev for card in wiring.cards if card.clause and card.clause.kind is Kind.NIC}
     taken |= {clause.value("netdev") or "" for clause in line.of_kind(Kind.NETDEV) if clause.value("hubid")}
+    taken |= {plug.id for plug in wiring.plugs if plug.clause and plug.clause.kind is Kind.NET}
     known = [plug.id for plug in wiring.plugs]
     for clause in line.of_kind(Kind.NET, Kind.DEVICE, Kind.OBJECT):
         setting = clause.setting("netdev")
@@ -319,10 +320,12 @@ def _globals(line: CommandLine, wiring: Wiring, rules: Rules) -> Iterator[Fault]
     for clause in line.of_kind(Kind.GLOBAL):
         first = clause.settings[0] if clause.settings else None
         if first is None or "." not in first.key:
-            driver, name = clause.value("driver") or "", clause.value("property") or ""
+            driver, name, first = clause.value("driver") or "", clause.value("property") or "", clause.setting("value")
         else:
             driver, name = first.key.split(".", 1)
         device = rules.device(driver)
         in_use = device is not None and (device.name in models or rules.version >= _STRICT_GLOBALS_SINCE)
         if device and in_use and driver == device.name and name not in device.options:
             yield fault_at(clause, first, f"{driver} has no {name!r}", "", nearest(name, device.options))
+        elif device and in_use and driver == device.name and first is not None and name != "addr":
+            yield from check_value(clause, first, "mac" if name == "mac" else device.options[name])
