@@ -68,7 +68,7 @@ def _open(drawing: Drawing) -> int:
 
     if find_tool("xdg-open") is None:
         raise MissingTool("xdg-open is not installed",
-                          hint="apt install xdg-utils (dnf, pacman: the same name); or qlan export --to svg")  # fmt: skip
+                          hint="install xdg-utils (so it is called everywhere), or qlan export --to svg")  # fmt: skip
     folder: Path = user.cache_folder()
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{drawing.title}.svg"

@@ -98,7 +98,15 @@ def _sources(args: argparse.Namespace) -> list[Source]:
         return [Source("the command line", "\0".join(args.rest) + "\0")]
     if args.pid is not None:
         return [_process(args.pid)]
-    return [Source("standard input" if name == "-" else name, _read(name)) for name in args.files]
+    return [_file(name) for name in args.files]
+
+
+def _file(name: str) -> Source:
+    from qlan.interop.imported import Source
+
+    if name == "-":
+        return Source("standard input", _read(name))
+    return Source(name, _read(name), Path(name).absolute().parent.name)
 
 
 def _process(pid: int) -> Source:

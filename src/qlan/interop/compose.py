@@ -23,7 +23,6 @@ from qlan.topology.scalars import Unreadable, parse_address, parse_mac, parse_su
 _PORT = re.compile(
     r"(?:(?P<address>[0-9]+(?:\.[0-9]+){3}):)?(?:(?P<host>[0-9]+):)?(?P<guest>[0-9]+)(?:/(?P<protocol>tcp|udp))?"
 )
-_CONTAINER = ("container_name", "restart", "depends_on", "image")
 _DEFAULT = "default"
 
 
@@ -57,8 +56,8 @@ def import_sources(sources: Sequence[Source]) -> Imported:
     for key, node in services.items():
         guests.append(_guest(key, _fields(node), [guest.name for guest in guests], names))
     for key in top.keys() - {"services", "networks", "name", "version"}:
-        notes.add((), f"{key} is not carried over")
-    lab = _text(top.get("name")) or Path(source.name).absolute().parent.name
+        notes.add((), _unsaid(key, top[key]))
+    lab = _text(top.get("name")) or source.folder or source.name.rpartition("/")[2].partition(".")[0]
     return Imported(Topology(our_name("lab", lab), tuple(networks.values()), tuple(guests)), notes, source.name)
 
 
@@ -78,6 +77,19 @@ def _text(node: Node | None) -> str | None:
 def _texts(node: Node | None) -> list[str]:
     items = node.items if isinstance(node, Items) else (node,) if node else ()
     return [text for item in items if (text := _text(item)) is not None]
+
+
+def _unsaid(key: str, node: Node) -> str:
+    """A note about a key that we have no word for."""
+    return f"{key}: {_shown(node)} is not carried over"
+
+
+def _shown(node: Node) -> str:
+    if isinstance(node, Scalar):
+        return node.text
+    if isinstance(node, Items):
+        return f"[{', '.join(map(_shown, node.items))}]"
+    return f"{{{', '.join(f'{key.text}: {_shown(value)}' for key, value in node.pairs)}}}"
 
 
 def _networks(node: Node | None, notes: Notes) -> dict[str, Network]:
@@ -100,11 +112,13 @@ def _network(key: str, node: Node | None, taken: Sequence[str], notes: Notes) ->
         network = _addressed(network, _fields(config), place, notes)
     for left in fields.keys() - {"internal", "ipam", "name"}:
         if (left, _text(fields[left])) != ("driver", "bridge"):
-            notes.add(place, f"{left}: {_text(fields[left]) or '...'} is not carried over")
+            notes.add(place, _unsaid(left, fields[left]))
     return network
 
 
 def _addressed(network: Network, config: dict[str, Node], place: Place, notes: Notes) -> Network:
+    for left in config.keys() - {"subnet", "gateway"}:
+        notes.add(place, _unsaid(left, config[left]))
     subnet = notes.value(place, "subnet", _text(config.get("subnet")), parse_subnet)
     if subnet is None or network.subnet:
         return network
@@ -124,10 +138,12 @@ def _guest(key: str, service: dict[str, Node], taken: Sequence[str], names: _Nam
     names.notes.add(place, f"{what}: put a disk there that does the same")
     memory = _text(service.get("mem_limit"))
     size = names.notes.value(place, "mem_limit", memory.upper() if memory else None, parse_memory)
-    known = {"networks", "network_mode", "ports", "mac_address", "mem_limit", "image", "hostname", *_CONTAINER}
+    known = {"networks", "network_mode", "ports", "mac_address", "mem_limit", "image"}
     for left in sorted(service.keys() - known):
-        names.notes.add(place, f"{left} is not carried over")
+        names.notes.add(place, _unsaid(left, service[left]))
     nics = tuple(_nics(service, name, names))
+    if "mac_address" in service and not any(nic.mac for nic in nics):
+        names.notes.add(place, _unsaid("mac_address", service["mac_address"]))
     guest = Guest(name, (Disk(Path(f"{name}.qcow2")),), nics=nics)
     return replace(guest, memory_bytes=size) if size else guest
 
@@ -161,6 +177,8 @@ def _plugs(service: dict[str, Node], place: Place, names: _Names) -> Iterator[tu
         if key not in names.networks:
             names.notes.add(place, f"there is no network {key}")
             continue
+        for left in _fields(value).keys() - {"ipv4_address"}:
+            names.notes.add(place, f"on network {key}: {_unsaid(left, _fields(value)[left])}")
         said = _text(_fields(value).get("ipv4_address"))
         yield names.networks[key], names.notes.value(place, "ipv4_address", said, parse_address)
 

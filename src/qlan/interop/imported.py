@@ -64,10 +64,11 @@ class Imported:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A foreign text with its name."""
+    """A foreign text with its name.  folder: the name of the folder that it is in, or ""."""
 
     name: str
     text: str
+    folder: str = ""
 
 
 def our_name(sort: str, text: str, taken: Collection[str] = ()) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import cast
 from xml.etree import ElementTree
 
 from qlan.errors import UsageError
@@ -64,11 +63,6 @@ class Tag:
         """Whether there is a child of that name."""
         return any(child.name == name for child in self._children)
 
-    @property
-    def names(self) -> list[str]:
-        """The names of its children."""
-        return [child.name for child in self._children]
-
     def at(self, *path: str) -> Tag | None:
         """The first child of the first child ..."""
         tag: Tag | None = self
@@ -90,27 +84,32 @@ class Tag:
         """Children that mean nothing to us: they count as read; those that were there."""
         passed = [child for child in self._children if child.name in names]
         for child in passed:
-            child._take()
+            child.take()
         return sorted({child.name for child in passed})
 
-    def _take(self) -> None:
+    def take(self) -> None:
+        """All of it was asked for."""
         self._seen = True
         self._asked |= {"", *self._attributes}
         for child in self._children:
-            child._take()
+            child.take()
 
     def leftovers(self) -> Iterator[str]:
-        """What nobody asked for, each as a piece of XML: whole elements, or the path to single attributes."""
+        """What nobody asked for, each as a piece of XML: whole elements, or elements with forgotten attributes."""
+        return self._left("", "")
+
+    def _left(self, place: str, inside: str) -> Iterator[str]:
+        """place: where this element stands, in words; inside: where its children do."""
         rest = {key: value for key, value in self._attributes.items() if key not in self._asked}
         if rest:
-            yield _start(self.name, rest, empty=True)
+            yield place + _start(self.name, rest, empty=True)
         if self._text and "" not in self._asked:
-            yield f"<{self.name}>{self._text}</{self.name}>"
+            yield f"{place}<{self.name}>{self._text}</{self.name}>"
         for child in self._children:
             if child._seen:
-                yield from (f"{self.name}: {text}" if ":" in text[:20] else text for text in child.leftovers())
+                yield from child._left(inside, f"in <{child.name}>: ")
             else:
-                yield child.shown()
+                yield inside + child.shown()
 
     def shown(self) -> str:
         """The element in one line."""
@@ -136,25 +135,40 @@ def read_tags(text: str, file: str) -> list[Tag]:
     return found
 
 
+class _Builder(ElementTree.TreeBuilder):
+    """Builds the tree, not deeper than DEPTH_MAX: what walks it later recurses."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._depth = 0
+
+    def start(self, tag: str, attrs: dict[str, str], /) -> ElementTree.Element:
+        self._depth += 1
+        if self._depth > DEPTH_MAX:
+            raise _TooDeep
+        return super().start(tag, attrs)
+
+    def end(self, tag: str, /) -> ElementTree.Element:
+        self._depth -= 1
+        return super().end(tag)
+
+
+class _TooDeep(ValueError):
+    pass
+
+
 def _parsed(text: str, file: str) -> ElementTree.Element:
     """The elements of the text under one root of ours."""
-    parser: ElementTree.XMLPullParser[ElementTree.Element] = ElementTree.XMLPullParser(["start", "end"])
-    depth, root = 0, ElementTree.Element(_ROOT)
+    head = f"<{_ROOT}>"
     try:
-        for piece in (f"<{_ROOT}>", text, f"</{_ROOT}>"):
-            parser.feed(piece)
-        parser.close()
+        return ElementTree.fromstring(f"{head}{text}</{_ROOT}>", ElementTree.XMLParser(target=_Builder()))
     except ElementTree.ParseError as error:
         line, column = error.position
-        column -= len(_ROOT) + 2 if line == 1 else 0
+        column -= len(head) if line == 1 else 0
         what = f"this is not XML: {str(error).partition(':')[0]}"
-        raise UsageError(what, where=f"{file}:{line}:{column + 1}") from error
-    for event, one in cast("Iterator[tuple[str, ElementTree.Element]]", parser.read_events()):
-        depth += 1 if event == "start" else -1
-        if depth > DEPTH_MAX:
-            raise UsageError(f"elements are nested more than {DEPTH_MAX} deep", where=file)
-        root = one
-    return root
+        raise UsageError(what, where=f"{file}:{line}:{max(column, 0) + 1}") from error
+    except _TooDeep as error:
+        raise UsageError(f"elements are nested more than {DEPTH_MAX} deep", where=file) from error
 
 
 def escape_text(text: str) -> str:

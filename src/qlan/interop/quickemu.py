@@ -18,7 +18,6 @@ from qlan.topology.scalars import Unreadable, parse_integer, parse_mac
 _ASSIGNMENT = re.compile(r"^[ \t]*(\w+)=(\([^)]*\)|\"[^\"]*\"|'[^']*'|[^\s#]*)[ \t]*(?:#.*)?$", re.MULTILINE)
 _SSH_PORT = "22220"  # quickemu's first try
 _DISPLAYS = {"sdl": "sdl", "gtk": "gtk", "none": "none", "spice": "spice", "spice-app": "spice"}
-_OLD_WORDS = ("guest_os", "disk_size", "preallocation")  # of no meaning once the disk is made
 
 
 @dataclass(slots=True)
@@ -66,7 +65,7 @@ def _guest(name: str, text: str, shared: Shared, notes: Notes) -> Guest:
             reading.forwards += [(one.partition(":")[0], one.partition(":")[2]) for one in plain]
         elif key in _KEYS:
             _KEYS[key](plain[0] if plain else "", reading)
-        elif key not in _OLD_WORDS:
+        else:
             notes.add(reading.place, f"{key}={value} is not carried over")
     disks = (Disk(Path(reading.disk), reading.form),) if reading.disk else ()
     nics = _nics(reading, name, shared)
@@ -78,6 +77,9 @@ def _guest(name: str, text: str, shared: Shared, notes: Notes) -> Guest:
 
 def _nics(reading: _Reading, name: str, shared: Shared) -> tuple[Nic, ...]:
     """quickemu forwards SSH where user-mode networking is on; a word it doesn't know is a bridge."""
+    if reading.network not in ("user", "restrict"):
+        for host, guest in reading.forwards:
+            reading.notes.add(reading.place, f"port_forwards {host}:{guest}: only user-mode networking has them")
     if reading.network == "none":
         return ()
     mac = reading.notes.value((*reading.place, 0), "macaddr", reading.mac, parse_mac)

@@ -113,13 +113,12 @@ def _disk(tag: Tag, disks: list[Disk], words: list[str], place: Place, notes: No
     device = tag.attribute("device") or "disk"
     path = tag.value("source", "file")
     if path is None and tag.find("source") is None:
-        tag.pass_over("driver", "target", "readonly", "address", "alias")
-        notes.add(place, f"an empty {device} drive is left out")
+        notes.add(place, f"an empty {device} drive is left out: {tag.shown()}")
+        tag.take()
         return
     if path is None or device not in ("disk", "cdrom") or tag.peek("type") != "file":
         notes.add(place, f"not carried over: {tag.shown()}")
-        tag.pass_over(*tag.names)
-        tag.attribute("type")
+        tag.take()
         return
     tag.attribute("type")
     form = tag.value("driver", "type")
@@ -127,7 +126,8 @@ def _disk(tag: Tag, disks: list[Disk], words: list[str], place: Place, notes: No
     bus = tag.value("target", "bus") or "ide"
     tag.value("target", "dev")
     read_only = bool(tag.pass_over("readonly"))
-    tag.pass_over("address", "alias", "backingStore")
+    for own in tag.pass_over("address", "alias"):
+        notes.add(place, f"libvirt's own, without a meaning here: {own}")
     if device == "cdrom":
         words += ["-drive", f"if=ide,media=cdrom,format=raw,file={path.replace(',', ',,')}"]
         return

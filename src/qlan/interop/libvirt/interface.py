@@ -8,10 +8,12 @@ from ipaddress import IPv4Address, IPv4Network
 from qlan.interop.imported import Notes, Place
 from qlan.interop.markup import Tag
 from qlan.interop.shared import Shared
+from qlan.names import MODEL_ALIASES
 from qlan.topology.forwards import ANY, parse_port
 from qlan.topology.model import Forward, Nic, Protocol, UserNetwork
 from qlan.topology.scalars import MTU_MAX, MTU_MIN, parse_address, parse_integer, parse_mac, parse_word
 
+_ALIASES = {name: alias for alias, name in MODEL_ALIASES.items()}
 _MODELS = {"virtio-transitional": "virtio", "virtio-non-transitional": "virtio"}
 _DEFAULT_MODEL = "rtl8139"  # libvirt's own on x86 (qemu_domain.c)
 _FORWARDS_MAX = 200  # of one range of ports; more would hide the rest of the file
@@ -22,7 +24,7 @@ def read_interface(tag: Tag, place: Place, shared: Shared, notes: Notes) -> Nic:
     kind = tag.attribute("type") or "user"
     model = tag.value("model", "type") or _DEFAULT_MODEL
     nic = Nic(
-        model=notes.value(place, "model", _MODELS.get(model, model), parse_word) or "virtio",
+        model=notes.value(place, "model", _ALIASES.get(model, _MODELS.get(model, model)), parse_word) or "virtio",
         mac=notes.value(place, "mac", tag.value("mac", "address"), parse_mac),
         boot=tag.value("boot", "order") is not None,
         link_up=tag.value("link", "state") != "down",
@@ -39,6 +41,7 @@ def read_interface(tag: Tag, place: Place, shared: Shared, notes: Notes) -> Nic:
         notes.add(place, f"libvirt's own, without a meaning here: {', '.join(passed)}")
     for left in tag.leftovers():
         notes.add(place, f"not carried over: {left}")
+    tag.take()  # said
     return nic
 
 
@@ -127,15 +130,26 @@ def _forwards(tag: Tag, place: Place, notes: Notes) -> list[Forward]:
     for one in tag.children("range"):
         if one.peek("exclude") == "yes":
             continue
-        first = notes.value(place, "range", one.attribute("start"), parse_port)
-        if first is None or address is None:
-            continue
-        last = notes.value(place, "range", one.attribute("end") or str(first), parse_port) or first
-        to = notes.value(place, "range", one.attribute("to") or str(first), parse_port) or first
-        if last - first >= _FORWARDS_MAX:
-            notes.add(place, f"ports {first} to {last}: only the first {_FORWARDS_MAX} are written")
-        for step in range(min(last - first + 1, _FORWARDS_MAX)):
-            found.append(Forward(protocol, address, first + step, None, to + step))
+        ports = _ports(one, place, notes)
+        to = notes.value(place, "range", one.attribute("to"), parse_port) or (ports.start if ports else 1)
+        if len(ports) > _FORWARDS_MAX:
+            notes.add(place, f"ports {ports[0]} to {ports[-1]}: only the first {_FORWARDS_MAX} are written")
+        if address is not None:
+            found += [Forward(protocol, address, port, None, port - ports.start + to) for port in ports[:_FORWARDS_MAX]]
+    for one in tag.children("range"):
+        if one.peek("exclude") == "yes":
+            barred = _ports(one, place, notes)
+            found = [forward for forward in found if forward.host_port not in barred]
     if not tag.has("range"):
         notes.add(place, f"a portForward of all {protocol} ports is not in this version")
     return found
+
+
+def _ports(tag: Tag, place: Place, notes: Notes) -> range:
+    """The ports of a <range>; none if it is nonsense."""
+    tag.attribute("exclude")
+    first = notes.value(place, "range", tag.attribute("start"), parse_port)
+    last = notes.value(place, "range", tag.attribute("end"), parse_port) or first
+    if first is None or last is None or last < first:
+        return range(0)
+    return range(first, last + 1)

@@ -10,6 +10,7 @@ from xml.etree import ElementTree
 
 from qlan.interop.markup import comment, element, escape_text
 from qlan.interop.settled import File, Settled, bridge_name, ends_of, reservations, tap_name
+from qlan.names import MODEL_ALIASES
 from qlan.topology.model import Disk, Forward, Guest, Network, Nic, UserNetwork
 
 _QEMU = "http://libvirt.org/schemas/domain/qemu/1.0"
@@ -155,7 +156,7 @@ def _interface(nic: Nic, guest: Guest, index: int) -> str:
         parts += [element("source", network=nic.network), element("target", dev=tap_name(guest, index))]
     if nic.user:
         parts += _user(nic.user, nic)
-    parts.append(element("model", type_=nic.model))
+    parts.append(element("model", type_=_model(nic.model)))
     if nic.boot:
         parts.append(element("boot", order=index + 1))
     if not nic.link_up:
@@ -163,6 +164,11 @@ def _interface(nic: Nic, guest: Guest, index: int) -> str:
     if nic.mtu_bytes:
         parts.append(element("mtu", size=nic.mtu_bytes))
     return element("interface", "".join(parts), type_=kind)
+
+
+def _model(model: str) -> str:
+    """libvirt says `virtio` as we do, and QEMU's own name for all others."""
+    return "virtio" if model in ("virtio", "virtio-net-pci") else MODEL_ALIASES.get(model, model)
 
 
 def _user(user: UserNetwork, nic: Nic) -> list[str]:

@@ -27,7 +27,8 @@ from qlan.topology.scalars import (
 _ALIASES = {name: alias for alias, name in MODEL_ALIASES.items()}
 _ANY = IPv4Address(0)
 _SAID_OF_CARD = frozenset({"driver", "model", "mac", "macaddr", "netdev", "id", "type", "name", "host_mtu", "bootindex",
-                           "romfile", "br", "helper"})  # fmt: skip
+                           "romfile"})  # fmt: skip
+_SAID_OF_TAP = frozenset({"type", "id", "name", "ifname", "script", "downscript", "br", "fd"})
 _SAID_OF_USER = frozenset({
     "type", "id", "net", "ip", "host", "dhcpstart", "dns", "domainname", "dnssearch", "hostname", "ipv4", "ipv6",
     "ipv6-net", "ipv6-prefix", "ipv6-prefixlen", "restrict", "tftp", "bootfile", "smb", "hostfwd", "guestfwd", "name",
@@ -76,6 +77,9 @@ def _nic(card: Card, index: int, context: Context) -> Nic:
     said = card.clause.value if card.clause else lambda key: None
     boot = said("bootindex") is not None
     mtu = said("host_mtu")
+    rom = said("romfile")
+    if rom:
+        notes.add(place, f"romfile={rom} of the NIC is not carried over")
     _note_rest(card.clause, _SAID_OF_CARD, place, context)
     base = Nic(model=values["model"], mac=mac, boot=boot, mtu_bytes=int(mtu) if mtu and mtu.isdigit() else None)
     return _plugged(base, card, index, context)
@@ -185,10 +189,7 @@ def _passt(nic: Nic, plug: Plug, index: int, context: Context) -> Nic:
 
 def _tap(nic: Nic, plug: Plug, index: int, context: Context) -> Nic:
     said = plug.clause.value if plug.clause else lambda key: None
-    for key in ("vhost", "queues", "vhostforce", "sndbuf", "poll-us", "fds", "vhostfd", "vhostfds"):
-        value = said(key)
-        if value is not None and not (key.startswith("vhost") and value == "off"):
-            context.notes.add(context.place(index), f"{key}={value} of the TAP is not carried over")
+    _note_tap(plug, context.place(index), context)
     name = said("ifname") or ""
     bridge = context.host.masters.get(name) or said("br")
     if bridge is None and name and ("", name) in context.host.addresses:
@@ -204,7 +205,16 @@ def _tap(nic: Nic, plug: Plug, index: int, context: Context) -> Nic:
     return _bridged(nic, bridge, context)
 
 
+def _note_tap(plug: Plug, place: Place, context: Context) -> None:
+    """What of a TAP our words don't have; -nic holds the NIC's own words too."""
+    card = _SAID_OF_CARD if plug.clause and plug.clause.kind is Kind.NIC else frozenset()
+    for setting in plug.clause.settings if plug.clause else ():
+        if setting.key not in _SAID_OF_TAP | card and (setting.key, setting.value) != ("vhost", "off"):
+            context.notes.add(place, f"{setting.key}={setting.value} of the TAP is not carried over")
+
+
 def _bridge(nic: Nic, plug: Plug, index: int, context: Context) -> Nic:
+    _note_tap(plug, context.place(index), context)
     return _bridged(nic, (plug.clause.value("br") if plug.clause else None) or "br0", context)
 
 
@@ -224,6 +234,8 @@ def _bridged(nic: Nic, bridge: str, context: Context) -> Nic:
 def _socket(nic: Nic, plug: Plug, index: int, context: Context) -> Nic:
     """Two ends of a socket, or all of a multicast group, are one network; ends are matched by their port or path."""
     said = plug.clause.value if plug.clause else lambda key: None
+    if plug.clause:
+        context.notes.add(context.place(index), f"it was plugged into {plug.clause.argument.text}")
     group = said("mcast") or (f"{said('remote.host')}:{said('remote.port')}" if _is_group(plug) else None)
     if group:
         return _on(nic, context.shared.nearest("multicast", group, f"a multicast group, {group}", "multicast"))

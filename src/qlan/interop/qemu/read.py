@@ -24,8 +24,9 @@ from qlan.interop.shared import Shared, place_of
 from qlan.topology.model import Dhcp, Guest, Network, Nic, Topology
 
 _TYPED = re.compile(r"^[ \t]*#[ \t]+(?:sudo[ \t]+)?((?:ip|brctl|tunctl|dnsmasq)[ \t].*)$", re.MULTILINE)
-_VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
-_NOTHING = {"qemu_args": ("-boot", "menu=off")}
+_VARIABLE = re.compile(r"\$(?:\{(\w+)(?::?-([^}]*))?\}|(\w+))")
+_USB = "qemu-xhci,id=xhci"  # render/qemu.py
+_NOTHING = ("-boot", "menu=off")  # QEMU's own default, said
 
 
 def import_sources(sources: Sequence[Source]) -> Imported:
@@ -93,7 +94,8 @@ def _filled(command: Command, values: dict[str, str]) -> list[Word]:
 
 
 def _substituted(text: str, values: dict[str, str]) -> str:
-    return _VARIABLE.sub(lambda match: values.get(match[1] or match[2], match[0]), text)
+    """`$NAME`, `${NAME}`, `${NAME:-default}`; what is not known stays as it is."""
+    return _VARIABLE.sub(lambda match: values.get(match[1] or match[3], match[2] or match[0]), text)
 
 
 def _addressed(host: HostSide) -> list[str]:
@@ -146,9 +148,18 @@ def _guest(reading: cmdline.Reading, taken: list[str], host: HostSide, shared: S
         notes.add(place, f"redirected: {word.text}")
     wiring = cmdline.wire(reading.line, cmdline.rules())
     nics = read_nics(Context(wiring, cmdline.rules(), host, shared, notes, name))
-    rest = [*parts.rest, *_objects(reading, wiring, notes, name)]
+    rest = [*_without_own(parts.rest, nics), *_objects(reading, wiring, notes, name)]
     values = parts.said | {"qemu_args": tuple(rest)}
     return _bootable(Guest(name, tuple(parts.disks), nics=tuple(nics), **values), parts, notes)
+
+
+def _without_own(words: list[str], nics: Sequence[Nic]) -> list[str]:
+    """Without the USB controller that qlan itself adds for a USB NIC: its id would be there twice."""
+    own = ["-device", _USB]
+    at = next((at for at in range(len(words)) if words[at : at + 2] == own), None)
+    if at is None or not any(nic.model == "usb" for nic in nics):
+        return words
+    return words[:at] + words[at + 2 :]
 
 
 def _stem(parts: Parts) -> str:
@@ -180,7 +191,7 @@ def _bootable(guest: Guest, parts: Parts, notes: Notes) -> Guest:
         return replace(guest, nics=(first, *guest.nics[1:]))
     if nothing:
         notes.add(("guests", guest.name), "it has nothing to boot from")
-        return replace(guest, qemu_args=_NOTHING["qemu_args"])
+        return replace(guest, qemu_args=_NOTHING)
     return guest
 
 

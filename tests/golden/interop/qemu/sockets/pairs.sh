@@ -1,0 +1,4 @@
+#!/bin/sh
+# three cables, a group, a switch, a tunnel
+qemu-system-x86_64 -name left -hda l.img -netdev socket,id=a,listen=:1234 -device e1000,netdev=a -netdev stream,id=b,server=on,addr.type=unix,addr.path=/tmp/c.sock -device e1000,netdev=b -netdev dgram,id=c,local.type=inet,local.host=127.0.0.1,local.port=5001,remote.type=inet,remote.host=127.0.0.1,remote.port=5002 -device virtio-net-pci,netdev=c -nic socket,mcast=230.0.0.1:1234,model=virtio
+qemu-system-x86_64 -name right -hda r.img -netdev socket,id=a,connect=127.0.0.1:1234 -device e1000,netdev=a -netdev stream,id=b,addr.type=unix,addr.path=/tmp/c.sock -device e1000,netdev=b -netdev dgram,id=c,local.type=inet,local.host=127.0.0.1,local.port=5002,remote.type=inet,remote.host=127.0.0.1,remote.port=5001 -device virtio-net-pci,netdev=c -nic vde,sock=/tmp/switch,model=virtio -netdev l2tpv3,id=t,src=10.0.0.1,dst=10.0.0.2,txsession=1 -device e1000,netdev=t -netdev user,id=unused

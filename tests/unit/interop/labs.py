@@ -1,0 +1,84 @@
+"""Labs for tests of exports and imports, and what two labs must have in common to be the same."""
+
+from __future__ import annotations
+
+from dataclasses import fields, is_dataclass, replace
+from typing import Any
+
+from qlan.interop.settled import Settled, settle
+from qlan.topology import addressing, load
+from qlan.topology.check import check_written
+from qlan.topology.model import Picks, Realm, Topology
+from tests.samples import FACTS
+
+EVERYTHING = """\
+lab: shop
+networks:
+  lan: {kind: host-only, subnet: 10.10.10.0/24, dhcp: {range: 10.10.10.2-10.10.10.100, lease: 30m}}
+  quiet: {kind: host-only, subnet: 10.10.20.0/24, dhcp: no, dns: off, mtu: 1400}
+  back: {kind: private, subnet: 10.10.30.0/24, dhcp: true, mtu: 9000}
+  wire: private
+guests:
+  web:
+    disk: {path: /images/web.qcow2, format: qcow2}
+    memory: 1536M
+    cpus: 2
+    machine: q35
+    display: vnc
+    nics:
+      - {network: lan, address: 10.10.10.10}
+      - {network: back, model: e1000, mac: "52:54:00:12:34:57", boot: network, link: down, mtu: 8000}
+  db:
+    disks: [{path: "/images/a,b <&> c.img", format: raw, interface: ide, read_only: true}]
+    qemu_args: [-device, "virtio-rng-pci", -snapshot]
+    nics: [back, {network: quiet, mtu: 1300}, wire]
+  box:
+    kernel: /boot/vmlinuz
+    initrd: /boot/initrd.gz
+    append: console=ttyS0 x="a b"
+    nics:
+      - user: {hostname: box, subnet: 10.0.5.0/24, search: lab.example, ipv6: no}
+        forwards: ["2222:22", "udp:127.0.0.1:5353:53", "0.0.0.0:8080:10.0.5.15:80"]
+  shut:
+    disk: {path: /images/s.img, format: qcow2}
+    nics: [{user: {restrict: true}}]
+  suspect:
+    disk: {path: /images/t.img, format: qcow2}
+    nics: none
+"""
+
+
+def settled(text: str, file: str = "/lab/qlan.yaml") -> Settled:
+    """A lab of the machine of FACTS in the host realm, with nothing left open."""
+    topology = replace(load.parse(text, file), realm=Realm.HOST)
+    assert list(check_written(topology)) == []
+    formats = {str(disk.path): "qcow2" for guest in topology.guests for disk in guest.disks}
+    facts = replace(FACTS, disk_formats=formats)
+    return settle(topology, addressing.complete(topology, Picks({}, {}, {}), facts), facts)
+
+
+def data(value: Any) -> Any:
+    """Dataclasses as dicts without marks, the realm and the file: what a file means, wherever it came from."""
+    if is_dataclass(value) and not isinstance(value, type):
+        skipped = ("mark", "marks", "source", "realm", "_networks", "_guests")
+        return {one.name: data(getattr(value, one.name)) for one in fields(value) if one.name not in skipped}
+    return [data(one) for one in value] if isinstance(value, tuple) else value
+
+
+def differences(one: Topology, other: Topology) -> dict[str, tuple[Any, Any]]:
+    """Where two labs differ, by path (`guests.web.nics.0.mtu_bytes`)."""
+    found: dict[str, tuple[Any, Any]] = {}
+    _compare(data(one), data(other), "", found)
+    return found
+
+
+def _compare(one: Any, other: Any, path: str, found: dict[str, tuple[Any, Any]]) -> None:
+    if isinstance(one, dict) and isinstance(other, dict):
+        for key in one.keys() | other.keys():
+            _compare(one.get(key), other.get(key), f"{path}.{key}".lstrip("."), found)
+    elif isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
+        for index, (left, right) in enumerate(zip(one, other, strict=True)):
+            name = left["name"] if isinstance(left, dict) and "name" in left else str(index)
+            _compare(left, right, f"{path}.{name}", found)
+    elif one != other:
+        found[path] = (one, other)
