@@ -132,8 +132,6 @@ def test_verbs_in_the_docs_are_there(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     blocks = re.findall(r"^ *```.*?^ *```", text, re.MULTILINE | re.DOTALL)
     blocks += re.findall(r"^ {4}\S.*$", text, re.MULTILINE)
-        r"^ {4}\S.*$", text, re.MULTILINE
-    )
     found = re.findall(r"`qlan ([a-z][a-z-]*)\b", text)
     for block in blocks:
         found += re.findall(r"^ *(?:\$ )?qlan ([a-z][a-z-]*)\b", block, re.MULTILINE)

@@ -69,9 +69,9 @@ def test_a_stranger_s_links_are_not_ours() -> None:
 
 def test_a_link_that_was_being_made_is_known_by_intent_and_group() -> None:
     """`half` has our group and no mark yet; `stranger` was intended too, but has another group: somebody else's."""
-    found = links({"half": "bridge/half", "stranger": "veth/stranger", "other": "bridge/mine"})
+    found = links({"half": "bridge/half", "stranger": "bridge/stranger", "other": "bridge/mine"})
     assert isinstance(found["bridge/half"], Bridge)
-    assert not {"veth/stranger", "bridge/mine"} & found.keys()
+    assert not {"bridge/stranger", "bridge/mine"} & found.keys()
 
 
 def test_a_tap_that_lost_its_bridge() -> None:

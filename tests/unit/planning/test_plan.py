@@ -110,6 +110,9 @@ def test_nothing_goes_while_something_that_stays_needs_it(pair: tuple[Resources,
     for step in todo.steps:
         if step.implied:
             assert step.implied in gone, "it is said to go with something that stays"
+        if step.before is not None and step.action is Action.DELETE:
+            needs = [gone.index(need) for need in step.before.needs if need in gone]
+            assert all(gone.index(step.key) < place for place in needs), f"{step.key} goes after what it needs"
 
 
 @PAIRS
