@@ -15,7 +15,7 @@ from qlan.cmdline.schema import Rules
 from qlan.cmdline.shell import Word
 from qlan.cmdline.tokens import Setting, Spelling
 from qlan.cmdline.values import is_multicast_mac
-from qlan.cmdline.wiring import MAX_NICS, Card, Plug, Wiring, is_foreign, wire
+from qlan.cmdline.wiring import MAX_NICS, Card, Plug, Wiring, is_foreign, pci_slot, wire
 
 Part = Clause | Other
 
@@ -149,14 +149,23 @@ def _device(edit: _Edit, card: Card, netdev: str, clause: Clause) -> Clause:
         settings.append(Setting("netdev", netdev))
     if card.own_mac:
         settings.append(Setting("mac", card.mac))
-    for key in ("addr", "vectors"):
-        value = clause.value(key) if clause.kind is Kind.NET else None
-        model = edit.rules.device(card.model)
-        if value is not None and model is not None and key not in model.options:
-            edit.note(clause, f"{card.model} has no {key}: left out, as QEMU does")
-        elif value is not None:
-            settings.append(Setting(key, value))
+    if clause.kind is Kind.NET:
+        settings += _old_properties(edit, card, clause)
     return make_clause(Kind.DEVICE, tuple(settings), clause)
+
+
+def _old_properties(edit: _Edit, card: Card, clause: Clause) -> Iterator[Setting]:
+    """addr= and vectors= of -net nic, where the model has them; QEMU passes over them elsewhere."""
+    model = edit.rules.device(card.model)
+    for key in ("addr", "vectors"):
+        value = clause.value(key)
+        if value is None:
+            continue
+        slot = pci_slot(value) if key == "addr" else None
+        if (model is not None and key not in model.options) or (key == "addr" and slot is None):
+            edit.note(clause, f"{key}={value} means nothing to {card.model}: left out")
+        else:
+            yield Setting(key, value if slot is None else f"{slot:x}")
 
 
 def _hub(edit: _Edit) -> tuple[list[Plug], list[Card]]:

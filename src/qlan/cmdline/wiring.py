@@ -107,6 +107,7 @@ def check_wiring(line: CommandLine, wiring: Wiring, rules: Rules) -> Iterator[Fa
     yield from _hubports(line, wiring)
     yield from _wrong_peers(wiring)
     yield from _unmade_models(line, wiring, rules)
+    yield from _old_slots(line, wiring, rules)
     yield from _ports_twice(line, rules)
     yield from _character_devices(line)
     yield from _globals(line, wiring, rules)
@@ -274,6 +275,24 @@ def _unmade_models(line: CommandLine, wiring: Wiring, rules: Rules) -> Iterator[
         model = clause.value("model") if clause and clause.kind is not Kind.DEVICE else None
         if clause and model is not None and model not in known and not is_open(clause, model):
             yield fault_at(clause, clause.setting("model"), f"no NIC model {model}", "", nearest(model, known))
+
+
+def pci_slot(text: str) -> int | None:
+    """`addr=` of -net nic: [[domain:]bus:]slot in hex, domain and bus 0 (hw/pci/pci.c); None: it is none."""
+    hit = re.fullmatch(r"(?:(?:0+:)?0+:)?\+?(?:0[xX])?([0-9a-fA-F]{1,8})", text, re.ASCII)
+    return int(hit[1], 16) if hit and int(hit[1], 16) <= 0x1F else None
+
+
+def _old_slots(line: CommandLine, wiring: Wiring, rules: Rules) -> Iterator[Fault]:
+    """Up to 8.x a wrong one stopped QEMU, later it is passed over."""
+    if rules.version >= _STRICT_GLOBALS_SINCE or not default_model(line, rules):
+        return
+    for card in wiring.cards:
+        setting = card.clause.setting("addr") if card.clause and card.clause.kind is Kind.NET else None
+        if card.clause is None or setting is None or is_open(card.clause, setting.value) or card.model == "ne2k_isa":
+            continue
+        if pci_slot(setting.value) is None:
+            yield fault_at(card.clause, setting, f"{setting.value!r} is no PCI slot", "a slot in hex, like 05")
 
 
 def _ports_twice(line: CommandLine, rules: Rules) -> Iterator[Fault]:
