@@ -14,7 +14,7 @@ from typing import Protocol
 from qlan.errors import ApplyError, DriftError, QlanError, RestoreError
 from qlan.planning import text
 from qlan.planning.plan import Action, Plan, Step, plan
-from qlan.resources.model import Address, Bridge, Machine, Nic, PortForward, Resource, Resources, Tap, Veth
+from qlan.resources.model import Address, Bridge, Machine, Nic, PortForward, Resource, Resources, Tap
 
 _SETTLE_S, _SETTLE_POLL_S = 5.0, 0.01
 
@@ -23,7 +23,6 @@ Progress = Callable[[Sequence[Step]], None]
 _FAMILY = {
     Bridge: "links",
     Address: "links",
-    Veth: "links",
     Tap: "links",
     Machine: "machines",
     Nic: "machines",

@@ -26,7 +26,7 @@ from qlan.names import is_name, nearest
 from qlan.planning import scope
 from qlan.planning.plan import Plan, plan
 from qlan.realm import Realm
-from qlan.render.enter import REALM, enter
+from qlan.render.enter import REALM
 from qlan.render.layout import Layout
 from qlan.resources.model import Bridge, Machine, PortForward, Resource, Resources
 from qlan.status import LabStatus
@@ -159,7 +159,7 @@ class Lab:
 
         UsageError if it has no network (its guests use user-mode networking), HostError if the namespace is gone.
         """
-        from qlan.host.namespace import holder
+        from qlan.host.namespace import inside
         from qlan.live import is_rootless
 
         record = self.record
@@ -173,8 +173,7 @@ class Lab:
                 if record
                 else "`qlan up` first",
             )
-        pid = str(holder(self.layout, REALM))
-        return [word.replace(f"@{REALM}@", pid) for word in enter(REALM, rootless=True) if word != "--pid"]
+        return inside(self.layout, REALM)
 
     def plan(self, guests: Sequence[str] = ()) -> Plan:
         """What `up` would do; nothing is changed (but picks are remembered)."""
@@ -270,7 +269,7 @@ class Lab:
         from qlan.host import tools
 
         start = time.monotonic()
-        with self._locked():
+        with self.locked():
             wanted = self._scoped(guests)
             before = self.record
             self._same_lab(before)
@@ -298,7 +297,7 @@ class Lab:
         progress: Progress | None = None,
     ) -> Plan:
         """Take it back: all, or some guests.  grace_s: for guests to shut down.  forget: what was picked, too."""
-        with self._locked():
+        with self.locked():
             before = self.record
             known = before.wanted if before else {}
             _check_guests(guests, known)
@@ -315,7 +314,7 @@ class Lab:
         self, guests: Sequence[str], *, grace_s: float = STOP_GRACE_S, progress: Progress | None = None
     ) -> Plan:
         """End these guests and start them again, as the file is now."""
-        with self._locked():
+        with self.locked():
             before = self.record
             wanted = self._scoped(guests) if self.topology else (before.wanted if before else {})
             _check_guests(guests, wanted)
@@ -409,7 +408,7 @@ class Lab:
         return RealHost(self.layout, known, rootless=rootless, grace_s=grace_s)
 
     @contextmanager
-    def _locked(self) -> Iterator[None]:
+    def locked(self) -> Iterator[None]:
         """Nobody else changes the lab meanwhile; if nothing of it is there afterwards, the lock's file goes too."""
         with journal.locked(self.layout.lock, wait_s=self.lock_wait_s, what=f"lab {self.name}"):
             try:

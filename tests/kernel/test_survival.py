@@ -82,7 +82,7 @@ def test_who_waits_too_long_is_told_who_holds_the_lock(place: Place) -> None:
     holder = subprocess.Popen(
         [*place.enter, sys.executable, "-c",
          "import sys, time, pathlib\nfrom qlan.lab import Lab\n"
-         "with Lab.load(pathlib.Path(sys.argv[1]))._locked():\n print(flush=True)\n time.sleep(60)", file],
+         "with Lab.load(pathlib.Path(sys.argv[1])).locked():\n print(flush=True)\n time.sleep(60)", file],
         stdout=subprocess.PIPE, env=place.environment,
     )  # fmt: skip
     try:

@@ -26,6 +26,7 @@ GROUPS: dict[str, dict[str, str]] = {
     },
     "A QEMU command line of your own": {
         "explain": "say in plain words what it does, and what is wrong with it",
+        "args": "words that plug a QEMU of your own into a lab's network",
         "convert": "rewrite it between -nic and -netdev, or from the old -net",
     },
     "Pictures, and other programs' files": {

@@ -22,17 +22,18 @@ from qlan.host.process import STOP_GRACE_S
 from qlan.host.run import run, run_all, shown, tool
 from qlan.host.tap import open_taps
 from qlan.names import link_group
-from qlan.render.command import Boot, Command, Hold, Ip, OpenTap, Reload, Remove, Run, Stop, Write
+from qlan.render.command import Boot, Command, Hold, Ip, OpenTap, Reload, Remove, Run, Stop, Sysctl, Write
 from qlan.render.layout import Layout
 from qlan.render.namespace import enter
 
 _PID = re.compile(r"@([^@]+)@")
 
-# The family of a command, and its place in it: all TAPs before the lines that set them up, all files before the daemons
-# that read them, all ends before the folders go.
+# The family of a command, and its place in it: all links made before the settings of their own, and these before they
+# are set up; all files before the daemons that read them; all ends before the folders go.
 _FAMILY: dict[type[Command], tuple[str, int]] = {
     OpenTap: ("links", 0),
-    Ip: ("links", 1),
+    Sysctl: ("links", 2),
+    Ip: ("links", 3),
     Write: ("start", 0),
     Run: ("start", 1),
     Boot: ("start", 1),
@@ -74,6 +75,7 @@ class Executor:
         """All of them, in order; the first failure is raised, and nothing after it is done."""
         runners: dict[type[Command], Callable[[Sequence[Command]], None]] = {
             Ip: self._typed(self._ip, Ip),
+            Sysctl: self._typed(self._sysctl, Sysctl),
             OpenTap: self._typed(self._open_taps, OpenTap),
             Write: self._typed(self._write, Write),
             Remove: self._typed(self._remove, Remove),
@@ -91,8 +93,7 @@ class Executor:
         return lambda commands: runner([one for one in commands if isinstance(one, kind)])
 
     def _ip(self, commands: list[Ip]) -> None:
-        for namespace, group in groupby(commands, key=lambda one: one.namespace):
-            batch = list(group)
+        for namespace, batch in _by_namespace(commands):
             if batch[0].gone_is_fine and find_holder(self.layout, namespace) is None and namespace:
                 continue
             force = ["-force"] if all(one.gone_is_fine for one in batch) else []
@@ -105,6 +106,12 @@ class Executor:
                 run(argv, stdin=text)
             except CommandFailed as error:
                 _explain_ip(error, batch, argv)
+
+    def _sysctl(self, commands: list[Sysctl]) -> None:
+        script = 'while read -r path value; do [ ! -e "/proc/sys/$path" ] || echo "$value" >"/proc/sys/$path"; done'
+        for namespace, group in _by_namespace(commands):
+            text = "".join(f"{one.path} {one.value}\n" for one in group)
+            run([*self._entered(namespace), "sh", "-ec", script], stdin=text)
 
     def _is_whole_group(self, namespace: str, lines: Sequence[str]) -> bool:
         """Whether these are removals of all links that carry the lab's group, and of no others.
@@ -119,7 +126,7 @@ class Executor:
         return bool(shown_names) and shown_names <= doomed
 
     def _open_taps(self, commands: list[OpenTap]) -> None:
-        for namespace, group in groupby(commands, key=lambda one: one.namespace):
+        for namespace, group in _by_namespace(commands):
             names = [one.name for one in group]
             fds = open_taps(holder(self.layout, namespace) if namespace else None, names)
             self._taps |= {(namespace, name): fd for name, fd in zip(names, fds, strict=True)}
@@ -169,15 +176,32 @@ class Executor:
         return _PID.sub(lambda match: str(holder(self.layout, match[1])), text)
 
 
+L = TypeVar("L", Ip, OpenTap, Sysctl)
+
+
+def _by_namespace(commands: Sequence[L]) -> list[tuple[str, list[L]]]:
+    """The commands of each namespace, in their order: those of different namespaces don't depend on each other."""
+    found: dict[str, list[L]] = {}
+    for one in commands:
+        found.setdefault(one.namespace, []).append(one)
+    return list(found.items())
+
+
 def _batches(commands: Sequence[Command]) -> Iterator[tuple[type[Command], list[Command]]]:
     """Neighbours of one type together, so that they are done at once.
 
     Within a stretch of one family the order is the family's: `write, run, write, run` is `write, write, run, run`.
     """
     for _, stretch in groupby(commands, key=lambda one: _FAMILY[type(one)][0]):
-        ordered = sorted(stretch, key=lambda one: _FAMILY[type(one)][1])
+        ordered = sorted(stretch, key=_place)
         for kind, group in groupby(ordered, key=type):
             yield kind, list(group)
+
+
+def _place(command: Command) -> int:
+    if isinstance(command, Ip) and command.line.startswith("link add "):
+        return 1
+    return _FAMILY[type(command)][1]
 
 
 def _start_holder(argv: list[str], record: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from qlan.host.run import run
 from qlan.names import MARK
-from qlan.resources.model import Address, Bridge, Resource, Tap, Veth
+from qlan.resources.model import Address, Bridge, Resource, Tap
 
 Row = dict[str, Any]  # one link of `ip -j -d address show`
 
@@ -48,11 +48,8 @@ def key_of(row: Row, lab: str, intents: Intents) -> str | None:
     return key
 
 
-def parse(tables: Mapping[str, list[Row]], lab: str, intents: Intents, nested: Mapping[str, str]) -> Iterator[Resource]:
-    """The lab's bridges, veths, TAPs and addresses out of the links of its namespaces (by namespace key).
-
-    nested: which namespaces are a network's server's: network to key.
-    """
+def parse(tables: Mapping[str, list[Row]], lab: str, intents: Intents) -> Iterator[Resource]:
+    """The lab's bridges, TAPs and addresses out of the links of its namespaces (by namespace key)."""
     for namespace, table in tables.items():
         networks = {
             row["ifname"]: key.partition("/")[2]
@@ -67,8 +64,6 @@ def parse(tables: Mapping[str, list[Row]], lab: str, intents: Intents, nested: M
                 yield from _addresses(row, f"bridge/{name}", namespace)
             elif kind == "tap":
                 yield _tap(row, name, namespace, networks)
-            elif kind == "veth" and name in nested:
-                yield from _veth(row, name, namespace, nested[name], tables.get(nested[name], []))
 
 
 def _bridge(row: Row, network: str, namespace: str) -> Bridge:
@@ -82,6 +77,7 @@ def _bridge(row: Row, network: str, namespace: str) -> Bridge:
         up=_is_up(row),
         stp=bool(data.get("stp_state")),
         forward_delay_cs=data.get("forward_delay", 0),
+        ipv6=any(one.get("family") == "inet6" for one in row.get("addr_info", ())),
         multicast_snooping=bool(data.get("mcast_snooping")),
     )
 
@@ -90,24 +86,6 @@ def _tap(row: Row, name: str, namespace: str, networks: Mapping[str, str]) -> Ta
     guest, _, index = name.rpartition("/")
     bridge = row.get("master", "")
     return Tap(guest, int(index), row["ifname"], networks.get(bridge, ""), bridge, namespace, row["mtu"], _is_up(row))
-
-
-def _veth(row: Row, network: str, namespace: str, peer_namespace: str, peers: list[Row]) -> Iterator[Resource]:
-    for peer in peers:
-        if peer.get("linkinfo", {}).get("info_kind") == "veth" and peer.get("link_index") == row["ifindex"]:
-            veth = Veth(
-                network,
-                row["ifname"],
-                row.get("master", ""),
-                peer["ifname"],
-                peer_namespace,
-                peer["address"],
-                namespace,
-                row["mtu"],
-                _is_up(row) and _is_up(peer),
-            )
-            yield veth
-            yield from _addresses(peer, veth.key, peer_namespace)
 
 
 def _addresses(row: Row, link_key: str, namespace: str) -> Iterator[Resource]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from qlan.errors import Denied, HostError
 from qlan.host import process
+from qlan.render.enter import enter
 from qlan.render.layout import Layout
 from qlan.resources.model import HOST
 
@@ -31,6 +32,12 @@ def holder(layout: Layout, key: str) -> int:
     if pid is None:
         raise HostError(f"{key} of lab {layout.lab} is not there any more", hint="`qlan up` makes it again")
     return pid
+
+
+def inside(layout: Layout, key: str) -> list[str]:
+    """The words that run what follows them in a rootless lab's namespace, counted among our own processes."""
+    pid = str(holder(layout, key))
+    return [word.replace(f"@{key}@", pid) for word in enter(key, rootless=True) if word != "--pid"]
 
 
 def open_inside(pid: int | None, opener: Callable[[], list[int]]) -> list[int]:

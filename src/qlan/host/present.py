@@ -10,7 +10,7 @@ from typing import Any
 from qlan import names
 from qlan.host import files, link, process
 from qlan.host.namespace import find_holder
-from qlan.render.enter import REALM, counted_in, enter
+from qlan.render.enter import counted_in, enter
 from qlan.render.layout import Layout
 from qlan.resources import codec
 from qlan.resources.model import (
@@ -25,7 +25,6 @@ from qlan.resources.model import (
     Resources,
     Tap,
     TapBackend,
-    Veth,
 )
 
 
@@ -40,7 +39,7 @@ def read(layout: Layout, known: Mapping[str, Resource], intents: Iterable[Resour
     namespaces = _namespaces(layout, everything)
     tables = _tables(layout, namespaces, everything)
     found: Resources = {key: replace(one, loopback_up=_has_loopback(tables[key])) for key, one in namespaces.items()}
-    found.update(_links(layout, tables, namespaces, being_made))
+    found.update(_links(layout, tables, being_made))
     found.update(_servers(layout, namespaces, found))
     found.update(_machines(layout, found))
     for key, one in found.items():
@@ -72,16 +71,10 @@ def _has_loopback(table: list[link.Row]) -> bool:
     return any(row["ifname"] == "lo" and "UP" in row["flags"] for row in table)
 
 
-def _links(
-    layout: Layout,
-    tables: Mapping[str, list[link.Row]],
-    namespaces: Mapping[str, Namespace],
-    being_made: list[Resource],
-) -> Resources:
-    making = {one.name: one.key for one in being_made if isinstance(one, Bridge | Veth | Tap)}
+def _links(layout: Layout, tables: Mapping[str, list[link.Row]], being_made: list[Resource]) -> Resources:
+    making = {one.name: one.key for one in being_made if isinstance(one, Bridge | Tap)}
     intents = link.Intents(making, str(names.link_group(layout.lab)))
-    nested = {key.partition("/")[2].removesuffix(".dhcp"): key for key in namespaces if key != REALM}
-    return {one.key: one for one in link.parse(tables, layout.lab, intents, nested)}
+    return {one.key: one for one in link.parse(tables, layout.lab, intents)}
 
 
 def _servers(layout: Layout, namespaces: Mapping[str, Namespace], found: Resources) -> Resources:

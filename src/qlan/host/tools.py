@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from qlan.host import run
-from qlan.resources.model import Address, Bridge, Dnsmasq, Machine, Namespace, Resource, Tap, Veth
+from qlan.resources.model import Address, Bridge, Dnsmasq, Machine, Namespace, Resource, Tap
 
 _TOOLS: dict[type[Resource], tuple[str, ...]] = {
     Namespace: ("sh", "unshare", "nsenter", "env", "sleep"),
     Bridge: ("ip",),
-    Veth: ("ip",),
     Address: ("ip",),
     Tap: ("ip",),
     Dnsmasq: ("dnsmasq",),

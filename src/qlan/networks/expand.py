@@ -6,7 +6,7 @@ from types import ModuleType
 
 from qlan.facts import Facts
 from qlan.networks import guest, host_only, lan, private
-from qlan.resources.model import HOST, Namespace, Resource, Resources
+from qlan.resources.model import HOST, Bridge, Namespace, Resource, Resources
 from qlan.topology.model import Network, Picks, Realm, Topology
 
 KINDS: dict[str, ModuleType] = {"private": private, "host-only": host_only}
@@ -26,8 +26,9 @@ def expand(topology: Topology, picks: Picks, facts: Facts, realm: Realm) -> Reso
         found.append(namespace)
     for network in topology.networks:
         found += KINDS[network.kind].expand(network, site)
+    bridges = {one.network: one for one in found if isinstance(one, Bridge)}
     for one in topology.guests:
-        found += guest.expand(one, site)
+        found += guest.expand(one, site, bridges)
     return {resource.key: resource for resource in found}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from ipaddress import IPv4Interface
 
 from qlan.errors import HostError
@@ -11,6 +12,7 @@ from qlan.facts import QemuFacts
 from qlan.names import MODEL_ALIASES
 from qlan.networks import lan
 from qlan.resources.model import (
+    Bridge,
     Drive,
     Machine,
     Nic,
@@ -25,13 +27,13 @@ from qlan.topology import addressing
 from qlan.topology import model as topology
 
 
-def expand(guest: topology.Guest, site: lan.Site) -> list[Resource]:
-    """TAPs first, then the machine with its NICs and forwards."""
+def expand(guest: topology.Guest, site: lan.Site, bridges: Mapping[str, Bridge]) -> list[Resource]:
+    """TAPs first, then the machine with its NICs and forwards.  bridges: by network."""
     taps: list[Resource] = []
     nics: list[Resource] = []
     forwards: list[Resource] = []
     for index, nic in enumerate(guest.nics):
-        tap = _tap(guest, index, nic, site) if nic.network else None
+        tap = _tap(guest, index, bridges[nic.network], site) if nic.network else None
         if tap:
             taps.append(tap)
         nics.append(_nic(guest, index, nic, tap, site))
@@ -56,11 +58,9 @@ def qemu_facts(guest: topology.Guest, site: lan.Site) -> QemuFacts:
     return site.facts.qemu[arch]
 
 
-def _tap(guest: topology.Guest, index: int, nic: topology.Nic, site: lan.Site) -> Tap:
-    network = site.topology.network(nic.network or "")
-    bridge = lan.bridge(network, site)
+def _tap(guest: topology.Guest, index: int, bridge: Bridge, site: lan.Site) -> Tap:
     name = site.link_name(f"{guest.name}.{index}", f"tap/{guest.name}/{index}")
-    return Tap(guest.name, index, name, network.name, bridge.name, site.namespace, bridge.mtu_bytes)
+    return Tap(guest.name, index, name, bridge.network, bridge.name, bridge.namespace, bridge.mtu_bytes)
 
 
 def _nic(guest: topology.Guest, index: int, nic: topology.Nic, tap: Tap | None, site: lan.Site) -> Nic:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Interface
-
 from qlan.networks import lan
 from qlan.resources.model import Address, Resource
-from qlan.topology import addressing
 from qlan.topology.model import Network
 
 REACH = {"guests": True, "host": True, "outside": False}
@@ -15,9 +12,8 @@ REACH = {"guests": True, "host": True, "outside": False}
 def expand(network: Network, site: lan.Site) -> list[Resource]:
     """A bridge, the host's address on it, and the server unless neither DHCP nor DNS is wanted."""
     bridge = lan.bridge(network, site)
-    subnet = addressing.subnet_of(network, site.picks)
-    interface = IPv4Interface(f"{addressing.host_address(network, subnet)}/{subnet.prefixlen}")
+    interface = lan.own_interface(network, site)
     found: list[Resource] = [bridge, Address(bridge.key, bridge.name, interface, site.namespace)]
     if network.dhcp or network.dns:
-        found.append(lan.server(network, site, link_key=bridge.key, interface=bridge.name, namespace=site.namespace))
+        found.append(lan.server(network, site, bridge))
     return found

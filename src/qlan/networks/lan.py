@@ -47,14 +47,19 @@ def bridge(network: Network, site: Site) -> Bridge:
     return Bridge(network.name, name, site.mac("bridge", network.name), site.namespace, mtu_bytes=mtu)
 
 
-def server(network: Network, site: Site, *, link_key: str, interface: str, namespace: str) -> Dnsmasq:
-    """The network's DHCP and DNS server on one of our links.
+def own_interface(network: Network, site: Site) -> IPv4Interface:
+    """The address on the bridge that is not a guest's: the host's, or the server's."""
+    subnet = addressing.subnet_of(network, site.picks)
+    return IPv4Interface(f"{addressing.host_address(network, subnet)}/{subnet.prefixlen}")
+
+
+def server(network: Network, site: Site, bridge: Bridge) -> Dnsmasq:
+    """The network's DHCP and DNS server, on its bridge.
 
     Every NIC of the file has its address reserved: a reservation spares dnsmasq's three seconds of asking around
     whether an address is free, and keeps a guest's address when it is made anew.
     """
     subnet = addressing.subnet_of(network, site.picks)
-    address = IPv4Interface(f"{addressing.host_address(network, subnet)}/{subnet.prefixlen}")
     first, last = addressing.dhcp_range(network, subnet) if network.dhcp else (None, None)
     reservations: list[Reservation] = []
     hosts: dict[str, IPv4Address] = {}
@@ -68,11 +73,11 @@ def server(network: Network, site: Site, *, link_key: str, interface: str, names
             reservations.append(Reservation(mac, given, guest.name))
     return Dnsmasq(
         network=network.name,
-        interface=interface,
-        link_key=link_key,
-        address=address,
+        interface=bridge.name,
+        link_key=bridge.key,
+        address=own_interface(network, site),
         lab=site.topology.lab,
-        namespace=namespace,
+        namespace=bridge.namespace,
         first=first,
         last=last,
         lease_time_s=network.dhcp.lease_time_s if network.dhcp else 3600,

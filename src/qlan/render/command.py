@@ -22,6 +22,15 @@ class Ip:
 
 
 @dataclass(frozen=True, slots=True)
+class Sysctl:
+    """Write a value to a file below /proc/sys, as a namespace has it; a kernel without that file needs no word."""
+
+    namespace: str
+    path: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
 class OpenTap:
     """Make a TAP that lives as long as its descriptor; a later Start hands it on."""
 
@@ -117,6 +126,6 @@ class Reload:
     inside: str = ""
 
 
-Command = Ip | OpenTap | Write | Remove | Hold | Run | Boot | Stop | Reload
+Command = Ip | Sysctl | OpenTap | Write | Remove | Hold | Run | Boot | Stop | Reload
 
 FIRST_FD = 3

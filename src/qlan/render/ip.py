@@ -7,9 +7,9 @@ taken and silently ignored.  Every link carries the lab's group, so that all can
 from __future__ import annotations
 
 from qlan import names
-from qlan.render.command import Command, Ip, OpenTap
+from qlan.render.command import Command, Ip, OpenTap, Sysctl
 from qlan.render.scene import Scene
-from qlan.resources.model import Address, Bridge, Tap, Veth
+from qlan.resources.model import Address, Bridge, Tap
 
 MARK = names.MARK
 
@@ -20,13 +20,14 @@ def alias(lab: str, key: str) -> str:
 
 
 def create_bridge(bridge: Bridge, scene: Scene) -> list[Command]:
-    """Made down, set up, marked: two lines."""
+    """Made down, its own IPv6 off, set up and marked."""
     return [
         Ip(
             bridge.namespace,
             f"link add name {bridge.name} address {bridge.mac} mtu {bridge.mtu_bytes} "
             f"group {_group(scene)} type bridge {_bridge_options(bridge)}",
         ),
+        _ipv6(bridge),
         Ip(bridge.namespace, f"link set dev {bridge.name} alias {alias(scene.lab, bridge.key)} up"),
     ]
 
@@ -34,6 +35,7 @@ def create_bridge(bridge: Bridge, scene: Scene) -> list[Command]:
 def change_bridge(before: Bridge, after: Bridge, scene: Scene) -> list[Command]:
     """Whatever differs, in place."""
     return [
+        _ipv6(after),
         Ip(
             after.namespace,
             f"link set dev {after.name} address {after.mac} mtu {after.mtu_bytes} {_marked(after, scene)}",
@@ -45,36 +47,6 @@ def change_bridge(before: Bridge, after: Bridge, scene: Scene) -> list[Command]:
 def delete_bridge(bridge: Bridge, scene: Scene) -> list[Command]:
     """The kernel frees its ports and its addresses."""
     return [_delete(bridge.namespace, bridge.name)]
-
-
-def create_veth(veth: Veth, scene: Scene) -> list[Command]:
-    """Both ends; the far one in the other namespace."""
-    return [
-        Ip(
-            veth.namespace,
-            f"link add name {veth.name} mtu {veth.mtu_bytes} group {_group(scene)} type veth "
-            f"peer name {veth.peer} address {veth.peer_mac} mtu {veth.mtu_bytes} "
-            f"netns @{veth.peer_namespace}@",
-        ),
-        Ip(veth.namespace, f"link set dev {veth.name} master {veth.bridge} alias {alias(scene.lab, veth.key)} up"),
-        Ip(veth.peer_namespace, f"link set dev {veth.peer} up"),
-    ]
-
-
-def change_veth(before: Veth, after: Veth, scene: Scene) -> list[Command]:
-    """Enslaved, sized and up again."""
-    return [
-        Ip(
-            after.namespace,
-            f"link set dev {after.name} {_master(after.bridge)} mtu {after.mtu_bytes} {_marked(after, scene)}",
-        ),
-        Ip(after.peer_namespace, f"link set dev {after.peer} address {after.peer_mac} mtu {after.mtu_bytes} up"),
-    ]
-
-
-def delete_veth(veth: Veth, scene: Scene) -> list[Command]:
-    """One end takes the other along."""
-    return [_delete(veth.namespace, veth.name)]
 
 
 def create_tap(tap: Tap, scene: Scene) -> list[Command]:
@@ -114,6 +86,11 @@ def delete_address(address: Address, scene: Scene) -> list[Command]:
     return [Ip(address.namespace, f"addr del {address.interface} dev {address.link}", gone_is_fine=True)]
 
 
+def _ipv6(bridge: Bridge) -> Sysctl:
+    """The host's own IPv6 on the bridge; the guests' passes through it either way."""
+    return Sysctl(bridge.namespace, f"net/ipv6/conf/{bridge.name}/disable_ipv6", str(int(not bridge.ipv6)))
+
+
 def _bridge_options(bridge: Bridge) -> str:
     return (
         f"stp_state {int(bridge.stp)} forward_delay {bridge.forward_delay_cs} "
@@ -121,7 +98,7 @@ def _bridge_options(bridge: Bridge) -> str:
     )
 
 
-def _marked(link: Bridge | Veth | Tap, scene: Scene) -> str:
+def _marked(link: Bridge | Tap, scene: Scene) -> str:
     """Mark and state: a link that was left half made is up only after this, and known as ours."""
     return f"alias {alias(scene.lab, link.key)} {'up' if link.up else 'down'}"
 

@@ -11,7 +11,7 @@ import re
 import shlex
 from collections.abc import Sequence
 
-from qlan.render.command import Boot, Command, Hold, Ip, OpenTap, Reload, Remove, Run, Stop, Write
+from qlan.render.command import Boot, Command, Hold, Ip, OpenTap, Reload, Remove, Run, Stop, Sysctl, Write
 from qlan.render.layout import Layout
 from qlan.render.namespace import enter
 from qlan.resources.model import HOST
@@ -113,6 +113,9 @@ class _Writer:
             folder, path = _quoted([str(command.path.parent)]), _quoted([str(command.path)])
             owner = [f"chown {command.uid} {path}"] if command.uid is not None else []
             return [f"mkdir -p {folder}", f"cat >{path} <<'END'", command.text.rstrip("\n"), "END", *owner, ""]
+        if isinstance(command, Sysctl):
+            inside = self._entered(command.namespace)
+            return [f"{inside}sh -c 'echo {command.value} >/proc/sys/{command.path}'", ""]
         if isinstance(command, Remove):
             return [f"rm -rf {_quoted([str(command.path)])}", ""]
         if isinstance(command, Hold):

@@ -8,7 +8,7 @@ from typing import Any
 from qlan.render import dnsmasq, ip, namespace, qemu
 from qlan.render.command import Command
 from qlan.render.scene import Scene
-from qlan.resources.model import Address, Bridge, Dnsmasq, Machine, Namespace, Nic, PortForward, Resource, Tap, Veth
+from qlan.resources.model import Address, Bridge, Dnsmasq, Machine, Namespace, Nic, PortForward, Resource, Tap
 
 Writer = Callable[..., list[Command]]
 
@@ -22,7 +22,6 @@ CREATE: dict[type[Resource], Writer] = {
     Namespace: namespace.create,
     Bridge: ip.create_bridge,
     Address: ip.create_address,
-    Veth: ip.create_veth,
     Tap: ip.create_tap,
     Dnsmasq: dnsmasq.create,
     Machine: qemu.create,
@@ -33,7 +32,6 @@ CREATE: dict[type[Resource], Writer] = {
 CHANGE: dict[type[Resource], Writer] = {
     Namespace: namespace.change,
     Bridge: ip.change_bridge,
-    Veth: ip.change_veth,
     Tap: ip.change_tap,
     Dnsmasq: dnsmasq.change,
 }
@@ -42,7 +40,6 @@ DELETE: dict[type[Resource], Writer] = {
     Namespace: namespace.delete,
     Bridge: ip.delete_bridge,
     Address: ip.delete_address,
-    Veth: ip.delete_veth,
     Tap: ip.delete_tap,
     Dnsmasq: dnsmasq.delete,
     Machine: qemu.delete,

@@ -7,8 +7,8 @@ from qlan.resources.model import PortForward, UserBackend
 
 
 def render(name: str, user: UserBackend, forwards: list[PortForward]) -> str:
-    """Only what differs from QEMU's defaults is said, so that the line stays readable."""
-    option = Option("user", id=name)
+    """Only what differs from QEMU's defaults is said, so that the line stays readable.  name "": without an id."""
+    option = Option("user", id=name or None)
     if not user.ipv4 or user.ipv6:  # `ipv6=on` alone would turn IPv4 off (net_init_user in net/slirp.c)
         option.add(ipv4="on" if user.ipv4 else "off")
     option.add(net=user.subnet, host=user.host, dhcpstart=user.dhcp_start, dns=user.dns)

@@ -1,8 +1,8 @@
 """The resources of a host.  Wanted and present are these same frozen types, so a difference is a comparison.
 
-Every resource has a `key` (`kind/name`, unique in a lab), `needs` (keys that must be there before it) and `within` (keys
-of what it dies with: a TAP goes with its machine and with its namespace).  FIXED names the fields that cannot
-be changed in place: a change of one of them means delete and create.
+Every resource has a `key` (`kind/name`, unique in a lab), `needs` (keys that must be there before it) and `within`
+(keys of what it dies with: a TAP goes with its machine and with its namespace).  FIXED names the fields that cannot be
+changed in place: a change of one of them means delete and create.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class Namespace:
     """A network namespace, held open by one sleeping process.
 
     parent HOST and user True: the realm of a rootless lab (user, network, mount and process namespace in one).
-    Otherwise a plain network namespace beside the parent's, for a server that must share nothing with anyone.
+    Otherwise a plain network namespace beside the parent's, for a network that must share nothing with anyone.
     """
 
     name: str
@@ -54,6 +54,7 @@ class Bridge:
     up: bool = True
     stp: bool = False
     forward_delay_cs: int = 0  # hundredths of a second; the kernel's 15 s hold even with STP off
+    ipv6: bool = False  # the host's own: on, any guest could give it an address and a default route by an RA
     multicast_snooping: bool = False  # no querier here: snooping would stop IPv6 ND and mDNS after minutes
     FIXED: ClassVar[frozenset[str]] = frozenset({"network", "name", "namespace"})
 
@@ -72,7 +73,7 @@ class Bridge:
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """An address of ours on one of our links.  link_key: the bridge's or veth's key; link: its interface name."""
+    """An address of ours on one of our links.  link_key: the bridge's key; link: its interface name."""
 
     link_key: str
     link: str
@@ -91,35 +92,6 @@ class Address:
     @property
     def within(self) -> tuple[str, ...]:
         return (self.link_key,)
-
-
-@dataclass(frozen=True, slots=True)
-class Veth:
-    """A cable from a bridge into another namespace; peer is its far end there."""
-
-    network: str
-    name: str
-    bridge: str
-    peer: str
-    peer_namespace: str
-    peer_mac: str
-    namespace: str = HOST
-    mtu_bytes: int = 1500
-    up: bool = True
-    FIXED: ClassVar[frozenset[str]] = frozenset({"network", "name", "peer", "peer_namespace", "namespace"})
-
-    @property
-    def key(self) -> str:
-        return f"veth/{self.network}"
-
-    @property
-    def needs(self) -> tuple[str, ...]:
-        return (f"bridge/{self.network}", self.peer_namespace)
-
-    @property
-    def within(self) -> tuple[str, ...]:
-        # The far namespace takes it along too, but only some time after it is gone.
-        return (self.namespace,) if self.namespace else ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -370,12 +342,11 @@ class PortForward:
         return (f"nic/{self.guest}/{self.nic}",)
 
 
-Resource = Namespace | Bridge | Address | Veth | Tap | Dnsmasq | Machine | Nic | PortForward
+Resource = Namespace | Bridge | Address | Tap | Dnsmasq | Machine | Nic | PortForward
 
 RESOURCE_TYPES: tuple[type[Resource], ...] = (
     Namespace,
     Bridge,
-    Veth,
     Address,
     Tap,
     Dnsmasq,
