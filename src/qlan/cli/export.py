@@ -65,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
     elif args.json:
         print_json({"files": [{"path": one.path, "text": one.text, "secret": one.secret} for one in files]})
     else:
-        sys.stdout.write(_stream(files, args.to))
+        sys.stdout.write(stream(files, args.to))
     return 0
 
 
@@ -82,22 +82,27 @@ def files_of(lab: Lab, name: str) -> Sequence[File]:
 
 def _script(lab: Lab) -> File:
     """The whole lab from nothing, whatever of it is up now."""
+    from qlan import journal
     from qlan.interop.settled import File
     from qlan.live import commands, is_rootless
     from qlan.planning import text
     from qlan.planning.plan import plan
+    from qlan.render.command import Command, Write
     from qlan.render.scene import Scene
     from qlan.render.script import script
 
     wanted = lab.wanted
     todo = plan(wanted, {})
     rootless = is_rootless(wanted)
-    lines = commands(todo.steps, Scene(lab.layout, wanted, rootless))
+    source = lab.topology.source if lab.topology else None
+    record = journal.Record(lab.name, lab.realm, source, lab.digest, wanted)
+    lines: list[Command] = [Write(lab.layout.record, journal.record_text(record))]
+    lines += commands(todo.steps, Scene(lab.layout, wanted, rootless))
     whole = script(lines, lab.layout, rootless=rootless, plan=text.lines(todo), python=sys.executable)
     return File(f"{lab.name}.sh", whole)
 
 
-def _stream(files: Sequence[File], name: str) -> str:
+def stream(files: Sequence[File], name: str) -> str:
     """Several files in one text, each under a comment with its path."""
     if len(files) == 1:
         return files[0].text

@@ -44,7 +44,7 @@ def import_sources(sources: Sequence[Source]) -> Imported:
     except TopologyError as error:
         raise UsageError(error.problems[0].what, where=str(error.problems[0].mark or source.name)) from error
     top = _fields(root)
-    if problems or "services" not in top:
+    if problems or not isinstance(top.get("services"), Mapping):
         what = problems[0].what if problems else "there are no `services`"
         raise UsageError(what, where=source.name, hint="a compose file has `services:` at its top")
     networks = _networks(top.get("networks"), notes)

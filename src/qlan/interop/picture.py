@@ -37,8 +37,12 @@ def render(drawing: Drawing, pens: Pens = UNICODE, width: int | None = None) -> 
     labels = max((len(_text(row, pens)) for box in drawing.boxes for row in box.rows), default=0)
     for titles in (_wide_titles(rails), _numbers(rails)):
         places = _places(titles, left + labels + 6)
-        if width is None or max([*_ends(titles, places), left + labels + 2]) <= width:
-            return "\n".join(_rails(drawing, rails, titles, places, pens)) + "\n"
+        legend = _legend(rails, titles) if titles == _numbers(rails) else []
+        widest = max([*_ends(titles, places), left + labels + 2, *map(len, legend)])
+        if width is None or widest <= width:
+            lines = [f"lab {drawing.title}", *legend, "", *_heads(titles, places)]
+            lines += _rails(drawing, rails, places, pens)
+            return "\n".join(line.rstrip() for line in lines) + "\n"
     return "\n".join(_list(drawing, pens, width or 80)) + "\n"
 
 
@@ -70,10 +74,10 @@ def _ends(titles: list[list[str]], places: list[int]) -> list[int]:
     return [place + (max(map(len, title)) + 1) // 2 for title, place in zip(titles, places, strict=True)]
 
 
-def _rails(drawing: Drawing, rails: list[Rail], titles: list[list[str]], places: list[int], pens: Pens) -> list[str]:
-    """The picture with rails."""
+def _rails(drawing: Drawing, rails: list[Rail], places: list[int], pens: Pens) -> list[str]:
+    """The boxes and the rails."""
     last = _last_rows(drawing, rails)
-    lines = [f"lab {drawing.title}", *_legend(rails, titles), *_heads(titles, places)]
+    lines: list[str] = []
     left = max((len(box.title) for box in drawing.boxes), default=0) + 4
     number = 0
     for box in drawing.boxes:
@@ -81,7 +85,7 @@ def _rails(drawing: Drawing, rails: list[Rail], titles: list[list[str]], places:
             number += row is not None
             alive = [end > number for end in last]
             lines.append(_line(part, row, rails, places, _Pen(pens, alive)))
-    return [line.rstrip() for line in lines]
+    return lines
 
 
 def _last_rows(drawing: Drawing, rails: list[Rail]) -> list[int]:
@@ -99,11 +103,10 @@ def _runs_to(row: Row, rail: Rail) -> bool:
 
 
 def _legend(rails: list[Rail], titles: list[list[str]]) -> list[str]:
-    if not rails or titles[0] != ["a"] or rails[0].name == "a":
-        return [""]
-    wide = max(len(rail.name) for rail in rails)
-    return [*(f"  {title[0]}  {rail.name.ljust(wide)}  {' '.join(rail.words)}"
-              for title, rail in zip(titles, rails, strict=True)), ""]  # fmt: skip
+    """Which rail has which letter."""
+    wide = max((len(rail.name) for rail in rails), default=0)
+    return [f"  {title[0]}  {rail.name.ljust(wide)}  {' '.join(rail.words)}"
+            for title, rail in zip(titles, rails, strict=True)]  # fmt: skip
 
 
 def _heads(titles: list[list[str]], places: list[int]) -> list[str]:

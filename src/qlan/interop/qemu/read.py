@@ -55,7 +55,9 @@ def import_sources(sources: Sequence[Source]) -> Imported:
 def _readings(source: Source, host: HostSide, rules: Rules) -> list[cmdline.Reading]:
     """The QEMU commands of a text; the others go to the host's side."""
     if "\0" in source.text:  # /proc/PID/cmdline
-        return [cmdline.read(source.text.rstrip("\0").split("\0"), rules)]
+        argv = source.text.rstrip("\0").split("\0")
+        reading = cmdline.read(argv, rules)
+        return [reading] if reading.line.program or argv[0].startswith("-") else []
     found = []
     values: dict[str, str] = {}
     try:
