@@ -62,10 +62,12 @@ as_throw_away() {
 # they are); --net: with its own network, too, in which only lo is up. The names of processes that were left go to
 # $place/left.
 in_box() {
-    local net=()
+    local net=() state
     [ "$1" = --net ] && net=(--net) && shift
-    unshare --mount --pid --fork --kill-child --mount-proc "${net[@]}" bash -c "$(declare -p place user uid gid net clean_environment)
-        $(declare -f); enter_box \"\$@\"" box "$@"
+    state=$(declare -p place user uid gid net clean_environment && declare -f)
+    # --pdeathsig: if this script is killed, the box goes with it
+    setpriv --pdeathsig=KILL unshare --mount --pid --fork --kill-child --mount-proc "${net[@]}" \
+        bash -c "$state"$'\nenter_box "$@"' box "$@"
 }
 
 enter_box() {
