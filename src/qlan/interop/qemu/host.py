@@ -101,8 +101,9 @@ def _ip(words: list[str], host: HostSide, space: str) -> bool:
 
 def _link_add(words: list[str], host: HostSide) -> bool:
     kind = _after(words, "type")
-    name = _after(words, "name", "dev") or words[0]
-    if mtu := _after(words, "mtu"):
+    own = words[: words.index("type")] if "type" in words else words  # a veth's peer has words of its own behind
+    name = _after(own, "name", "dev") or own[0]
+    if mtu := _after(own, "mtu"):
         host.mtus[name] = int(mtu)
     if kind == "bridge":
         host.bridges.append(name)

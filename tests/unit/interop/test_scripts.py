@@ -1,0 +1,96 @@
+"""What a script does before it starts QEMU, in the many ways in which people write it."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Interface, IPv4Network
+
+import pytest
+
+from qlan.interop import qemu
+from qlan.interop.imported import Imported, Source
+from qlan.topology.model import Network
+
+START = (
+    "qemu-system-x86_64 -hda d.img -netdev tap,id=n,ifname=tap0,script=no -device e1000,netdev=n,"
+    "mac=52:54:00:00:00:01\n"
+)
+
+
+def imported(script: str) -> Imported:
+    return qemu.import_sources([Source("run.sh", script + "\n" + START)])
+
+
+def network(script: str) -> Network:
+    [found] = imported(script).topology.networks
+    return found
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "ip link add name br0 type bridge; ip addr add 10.3.0.1/24 dev br0; ip link set tap0 master br0",
+        "sudo ip l add br0 type bridge\nsudo ip a add 10.3.0.1/24 dev br0\nsudo ip l set dev tap0 up master br0",
+        "brctl addbr br0 && brctl addif br0 tap0 && ifconfig br0 10.3.0.1 netmask 255.255.255.0 up",
+        "# ip link add br0 type bridge\n#  ip addr add 10.3.0.1/24 dev br0\n# ip link set tap0 master br0",
+        "BR=br0 ; T=tap0\nip link add $BR type bridge\nip address add 10.3.0.1/24 dev ${BR}\nip link set $T master $BR",
+        "tunctl -t tap0 -u bob\n/sbin/ip addr replace 10.3.0.1/24 dev tap0",
+        "if true; then ip tuntap add tap0 mode tap; ip addr add 10.3.0.1/24 dev tap0; fi",
+    ],
+)
+def test_a_bridge_with_an_address_is_host_only(script: str) -> None:
+    found = network(script)
+    assert found.kind == "host-only"
+    assert (found.subnet, found.address) == (IPv4Network("10.3.0.0/24"), IPv4Interface("10.3.0.1/24").ip)
+    assert (found.dhcp, found.dns) == (None, False)
+
+
+@pytest.mark.parametrize(
+    ("words", "lease_s"),
+    [
+        ("-i br0 -F 10.3.0.10,10.3.0.20", 3600),
+        ("--interface=br0 --dhcp-range=10.3.0.10,10.3.0.20,255.255.255.0,30m", 1800),
+        ("--interface br0 --dhcp-range set:x,10.3.0.10,10.3.0.20,12h", 43200),
+        ("-ibr0 -F10.3.0.10,10.3.0.20,600", 600),
+        ("--bind-interfaces --interface=br0 --dhcp-range=10.3.0.10,10.3.0.20,2d", 172800),
+        ("--interface=br0 --dhcp-range=10.3.0.10,10.3.0.20,1w", 604800),
+    ],
+)
+def test_dnsmasq(words: str, lease_s: int) -> None:
+    bridge = "ip link add br0 type bridge; ip addr add 10.3.0.1/24 dev br0; ip link set tap0 master br0\n"
+    found = network(f"{bridge}dnsmasq {words} --dhcp-host=52:54:00:00:00:01,10.3.0.15")
+    assert found.dhcp is not None
+    assert (str(found.dhcp.first), str(found.dhcp.last), found.dhcp.lease_time_s) == ("10.3.0.10", "10.3.0.20", lease_s)
+    result = imported(f"{bridge}dnsmasq {words} --dhcp-host=52:54:00:00:00:01,10.3.0.15,web --port=0")
+    assert result.topology.networks[0].dns is False
+    assert str(result.topology.guests[0].nics[0].address) == "10.3.0.15"
+
+
+def test_a_server_in_a_namespace_is_a_private_network() -> None:
+    found = network(
+        "ip link add br0 mtu 1400 type bridge; ip link set tap0 master br0; ip netns add s\n"
+        "ip link add v0 type veth peer name v1; ip link set v1 netns s; ip link set v0 master br0\n"
+        "ip -n s addr add 10.3.0.1/24 dev v1; ip netns exec s dnsmasq -i v1 -F 10.3.0.10,10.3.0.20\n"
+    )
+    assert (found.kind, found.subnet, found.mtu_bytes) == ("private", IPv4Network("10.3.0.0/24"), 1400)
+    assert found.dhcp is not None
+
+
+def test_nothing_of_a_script_is_dropped_silently() -> None:
+    result = imported(
+        "modprobe tun\nip link set eth0 master br0\nip link add br0 type bridge\nip link set tap0 master br0\n"
+        "ip route add 10.9.0.0/16 via 10.3.0.2\nip6tables -A X\nnft add table x\nip -6 addr add fd00::1/64 dev br0\n"
+        "for i in 1 2; do ovs-vsctl add-port br0 tap$i; done\ndnsmasq --enable-tftp --tftp-root=/srv -i br0\n"
+    )
+    said = "\n".join(note for notes in result.notes.by_place.values() for note in notes)
+    for words in ("modprobe tun", "eth0 is on the bridge", "ip route add", "ip6tables", "nft add table", "fd00::1/64",
+                  "ovs-vsctl add-port br0 tap$i", "--enable-tftp", "--tftp-root=/srv"):  # fmt: skip
+        assert words in said, words
+
+
+def test_variables_of_the_script() -> None:
+    script = (
+        'MEM=512\nOPTS="-smp 3 -nographic"\nqemu-system-x86_64 -m $MEM $OPTS -hda "${IMG:-my disk.img}" -nic $NET\n'
+    )
+    [guest] = qemu.import_sources([Source("x.sh", script)]).topology.guests
+    assert (guest.memory_bytes, guest.cpus, guest.display) == (512 << 20, 3, "none")
+    assert str(guest.disks[0].path) == "my disk.img"
