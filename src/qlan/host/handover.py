@@ -1,7 +1,7 @@
 """`python3 -m qlan.host.handover`: what a shell script cannot do by itself, for the scripts of `qlan plan --script`.
 
-Makes the sockets that QEMU listens on, opens its TAPs in a namespace, sets them up by the `ip` lines on standard input,
-and starts the QEMU after `--` with all of these as descriptors from 3 on: the same code that `qlan up` runs.
+Makes the sockets that QEMU listens on, opens its TAPs in their namespaces, sets them up by the lines on standard input
+(`PID ip-line`), and starts the QEMU after `--` with all of these as descriptors from 3 on: the code that `up` runs.
 """
 
 from __future__ import annotations
@@ -16,6 +16,10 @@ from qlan.host import machine
 from qlan.host.run import run
 from qlan.host.tap import open_taps
 from qlan.render.command import Boot, QmpCall
+from qlan.render.enter import enter
+
+_HERE = "0"  # instead of a process id: the machine's own namespace
+_ANY = "namespace"  # a key that stands for any
 
 
 def main() -> int:
@@ -23,9 +27,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="handover", description=__doc__)
     parser.add_argument("--guest", required=True)
     parser.add_argument("--folder", required=True, type=Path, help="the guest's folder")
-    parser.add_argument("--namespace", type=int, metavar="PID", help="a process in the namespace of the TAPs")
-    parser.add_argument("--enter", default="", help="the words that run `ip` there")
-    parser.add_argument("--tap", action="append", default=[], metavar="NAME")
+    parser.add_argument("--rootless", action="store_true", help="the namespaces are a rootless lab's")
+    parser.add_argument(
+        "--tap", action="append", default=[], metavar="PID:NAME", help="PID: a process there, or 0 for here"
+    )
     parser.add_argument("--run-as", type=int, metavar="UID")
     parser.add_argument("--qmp", action="append", default=[], metavar="JSON", help="a QMP command to send at last")
     parser.add_argument("argv", nargs=argparse.REMAINDER, metavar="-- QEMU ...")
@@ -42,9 +47,11 @@ def main() -> int:
         then=tuple(_call(text) for text in args.qmp),
         run_as=args.run_as,
     )
-    taps = open_taps(args.namespace, args.tap) if args.tap else []
-    if args.tap:
-        run([*args.enter.split(), "ip", "-batch", "-"], stdin=sys.stdin.read())
+    taps: list[int] = []
+    for tap in args.tap:
+        pid, _, name = tap.partition(":")
+        taps += open_taps(None if pid == _HERE else int(pid), [name])
+    set_up(sys.stdin.read() if args.tap else "", rootless=args.rootless)
     machine.start(boot, taps).wait_ready()
     return 0
 
@@ -52,6 +59,18 @@ def main() -> int:
 def _call(text: str) -> QmpCall:
     data = json.loads(text)
     return QmpCall(data["execute"], tuple(data["arguments"].items()))
+
+
+def set_up(text: str, *, rootless: bool) -> None:
+    """Run lines of `PID ip-batch-line`, each where that process is."""
+    by_place: dict[str, list[str]] = {}
+    for line in text.splitlines():
+        pid, _, ip_line = line.partition(" ")
+        by_place.setdefault(pid, []).append(ip_line)
+    for pid, lines in by_place.items():
+        entered = enter("", rootless=rootless) if pid == _HERE else enter(_ANY, rootless=rootless)
+        words = [word.replace(f"@{_ANY}@", pid) for word in entered if word != "--pid"]
+        run([*words, "ip", "-batch", "-"], stdin="\n".join(lines) + "\n")
 
 
 if __name__ == "__main__":

@@ -106,7 +106,8 @@ class Waiting:
 
     def _check_alive(self, guests: set[str]) -> None:
         for guest in sorted(guests):
-            if find_recorded(self._layout.guest(guest) / "process") is None:
+            record, mark = self._layout.guest(guest) / "process", self._layout.machine_mark(guest)
+            if find_recorded(record, mark=mark) is None:
                 raise GuestFailed(
                     "it ended before it had its network", where=f"guest {guest}", hint=f"qlan log {guest}"
                 )

@@ -133,7 +133,7 @@ def ask_to_stop(stops: Sequence[Stop], grace_s: float) -> None:
     """
     asked = []
     for stop in stops:
-        pid = process.find_recorded(stop.record) if stop.ask else None
+        pid = process.find_recorded(stop.record, mark=stop.mark) if stop.ask else None
         if stop.ask is None or pid is None or grace_s <= 0:
             continue
         from qlan.qmp.monitor import execute

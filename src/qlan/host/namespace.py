@@ -22,7 +22,12 @@ _CLONE_NEWNET, _CLONE_NEWUSER = 0x40000000, 0x10000000  # linux/sched.h
 
 def find_holder(layout: Layout, key: str) -> int | None:
     """The process that holds a namespace (by its key), or None."""
-    return process.find_recorded(layout.namespace(key.partition("/")[2]))
+    name = key.partition("/")[2]
+    found = process.find_recorded(layout.namespace(name))
+    if found is None and layout.run.exists() and not process.is_record(layout.namespace(name)):
+        waiting = process.find_marked(layout.holder_mark(name))
+        found = process.find_child(waiting) if waiting is not None else None
+    return found
 
 
 def holder(layout: Layout, key: str) -> int:

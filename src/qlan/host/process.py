@@ -27,11 +27,12 @@ _START_TIME_FIELD = 19  # of what follows the name in /proc/PID/stat, proc(5): f
 
 @dataclass(frozen=True, slots=True)
 class Stat:
-    """What names a process: its id and its start time in clock ticks since boot; and its state letter."""
+    """What names a process: its id and its start time in clock ticks since boot; its state letter and its parent."""
 
     pid: int
     start: int
     state: str
+    parent: int
 
 
 def parse_stat(line: str) -> Stat:
@@ -40,7 +41,7 @@ def parse_stat(line: str) -> Stat:
     fields = tail.split()
     if len(fields) <= _START_TIME_FIELD:
         raise ValueError(f"not a /proc/PID/stat line: {line[:60]!r}")
-    return Stat(int(head.split(" ", 1)[0]), int(fields[_START_TIME_FIELD]), fields[0])
+    return Stat(int(head.split(" ", 1)[0]), int(fields[_START_TIME_FIELD]), fields[0], int(fields[1]))
 
 
 def find_stat(pid: int) -> Stat | None:
@@ -55,34 +56,61 @@ def find_stat(pid: int) -> Stat | None:
 def find_recorded(record: Path, *, mark: str = "", inside: int | None = None) -> int | None:
     """The living process of a record, or None.
 
-    With a mark the record is a daemon's own pid file.  inside: the holder of the process namespace in which the daemon
-    counted its pid, None: ours.
+    mark: words of ours that its command line contains; by them it is found where the record was lost or damaged (what
+    cleans up /tmp takes records of living processes along).  inside: the holder of the process namespace in which a
+    daemon counted the id in its pid file, None: ours.
     """
     try:
         text = record.read_text(encoding="utf-8", errors="replace").strip()
     except OSError:
-        return None
+        text = ""
     if text.isdigit():
         pid = int(text) if inside is None else find_outer_pid(inside, int(text))
         return pid if pid is not None and _carries(pid, mark) else None
     try:
         written = parse_stat(text)
     except ValueError:
-        return None
+        return find_marked(mark) if mark else None
     now = find_stat(written.pid)
     return written.pid if now is not None and now.start == written.start else None
 
 
+def is_record(record: Path) -> bool:
+    """Whether it is readable as one; the process may have ended."""
+    try:
+        parse_stat(record.read_text(encoding="utf-8", errors="replace"))
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def find_marked(mark: str) -> int | None:
+    """Some living process whose command line (its words end with NULs) contains the mark, or None."""
+    for entry in os.scandir("/proc"):
+        if entry.name.isdigit() and int(entry.name) != os.getpid() and _carries(int(entry.name), mark):
+            return int(entry.name)
+    return None
+
+
 def find_outer_pid(holder: int, inner: int) -> int | None:
     """Our id of the process that its own process namespace (that of `holder`) calls `inner`."""
-    for pid in _children(holder):
+    for pid in find_children(holder):
         if _inner_pid(pid) == inner:
             return pid
     return None
 
 
-def _children(holder: int) -> list[int]:
-    """Everything that was handed to a namespace's first process, and its own children."""
+def find_child(parent: int) -> int | None:
+    """The first living child of a process, or None."""
+    for pid in find_children(parent):
+        stat = find_stat(pid)
+        if stat is not None and stat.parent == parent:
+            return pid
+    return None
+
+
+def find_children(holder: int) -> list[int]:
+    """A process's children; for a namespace's first process with everything that was handed to it."""
     try:
         text = Path(f"/proc/{holder}/task/{holder}/children").read_text(encoding="ascii")
     except FileNotFoundError:  # a kernel without CONFIG_PROC_CHILDREN, or no such process
@@ -101,13 +129,12 @@ def _inner_pid(pid: int) -> int | None:
 
 
 def _carries(pid: int, mark: str) -> bool:
-    """Whether the process's command line contains the mark (a path of ours)."""
-    if find_stat(pid) is None:
-        return False
+    """Whether the process lives and its command line contains the mark."""
     try:
-        return mark.encode() in Path(f"/proc/{pid}/cmdline").read_bytes()
+        carries = os.fsencode(mark) in Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
         return False
+    return carries and find_stat(pid) is not None
 
 
 def spawn(argv: Sequence[str], numbered: Iterable[tuple[int, int]]) -> None:

@@ -103,7 +103,7 @@ class Boot:
 class Stop:
     """End a process that we started.
 
-    mark: the record is a daemon's pid file, and this word is in its command line; inside: the key of the namespace in
+    mark: what is in its command line, for a record that is a pid file or was lost; inside: the key of the namespace in
     which it counted its id ("": the machine's).  ask: the QMP socket on which to ask
     first.  at_once: it hears no other signal than SIGKILL (the first process of a namespace).
     """

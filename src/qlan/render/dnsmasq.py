@@ -29,14 +29,17 @@ def change(before: Dnsmasq, after: Dnsmasq, scene: Scene) -> list[Command]:
     """Reservations and names are read again without losing a lease."""
     folder = scene.layout.dnsmasq(after.network)
     inside = counted_in(after.namespace, rootless=scene.rootless)
-    return [*_files(after, scene), Reload(folder / "pid", after.key, str(folder / "conf"), inside)]
+    return [*_files(after, scene), Reload(folder / "pid", after.key, scene.layout.server_mark(after.network), inside)]
 
 
 def delete(server: Dnsmasq, scene: Scene) -> list[Command]:
     """The daemon, then its files."""
     folder = scene.layout.dnsmasq(server.network)
     inside = counted_in(server.namespace, rootless=scene.rootless)
-    return [Stop(folder / "pid", server.key, mark=str(folder / "conf"), inside=inside), Remove(folder)]
+    return [
+        Stop(folder / "pid", server.key, mark=scene.layout.server_mark(server.network), inside=inside),
+        Remove(folder),
+    ]
 
 
 def conf(server: Dnsmasq, scene: Scene) -> str:

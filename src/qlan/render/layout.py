@@ -60,6 +60,18 @@ class Layout:
     def serial(self, guest: str) -> Path:
         return self.guest(guest) / "serial"
 
+    def machine_mark(self, guest: str) -> str:
+        """What a guest's QEMU, and nothing else, has on its command line."""
+        return f"-pidfile\0{self.qemu_own(guest) / 'pid'}\0"
+
+    def server_mark(self, network: str) -> str:
+        """What a network's dnsmasq has on its command line."""
+        return f"--conf-file={self.dnsmasq(network) / 'conf'}\0"
+
+    def holder_mark(self, name: str) -> str:
+        """What has started the holder of a namespace, and waits for it, has on its command line."""
+        return f"\0{self.namespace(name)}\0"
+
     def qemu_own(self, guest: str) -> Path:
         """The folder in which QEMU itself writes; it belongs to the user that QEMU runs as, the others are ours."""
         return self.guest(guest) / "qemu"

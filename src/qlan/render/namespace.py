@@ -46,7 +46,7 @@ def change(before: Namespace, after: Namespace, scene: Scene) -> list[Command]:
 def delete(namespace: Namespace, scene: Scene) -> list[Command]:
     """End the holder: the kernel removes what was in the namespace."""
     record = scene.layout.namespace(namespace.name)
-    return [Stop(record, namespace.key, at_once=True), Remove(record)]
+    return [Stop(record, namespace.key, mark=scene.layout.holder_mark(namespace.name), at_once=True), Remove(record)]
 
 
 def _loopback(namespace: Namespace) -> Ip:

@@ -47,7 +47,8 @@ def create(machine: Machine, scene: Scene) -> list[Command]:
 def delete(machine: Machine, scene: Scene) -> list[Command]:
     """Asked by ACPI first; its files go when it is gone."""
     folder = scene.layout.guest(machine.guest)
-    stop = Stop(folder / "process", machine.key, ask=scene.layout.qmp(machine.guest))
+    stop = Stop(folder / "process", machine.key, mark=scene.layout.machine_mark(machine.guest),
+                ask=scene.layout.qmp(machine.guest))  # fmt: skip
     return [stop, Remove(folder)]
 
 

@@ -156,19 +156,17 @@ class _Writer:
             "--folder",
             str(command.record.parent),
         ]
+        head = _quoted(words) + (" --rootless" if self._rootless else "")
         lines: list[str] = []
         for namespace, name in command.taps:
-            words += ["--tap", name]
-            lines += self._taps.pop((namespace, name), [])
-        namespaces = {namespace for namespace, _ in command.taps if namespace}
-        head = _quoted(words)
-        for key in namespaces:
-            head += f' --namespace "${_variable(key)}" --enter "{self._entered(key).strip()}"'
+            pid = f"${{{_variable(namespace)}}}" if namespace else "0"
+            head += f" --tap {pid}:{name}"
+            lines += [f"{pid} {line}" for line in self._taps.pop((namespace, name), [])]
         if command.run_as is not None:
             head += f" --run-as {command.run_as}"
         for call in command.then:
             head += " --qmp " + shlex.quote(json.dumps({"execute": call.name, "arguments": dict(call.arguments)}))
-        text = [f"{head} -- \\", f"  {_wrapped(command.argv)} <<'END'", *lines, "END"]
+        text = [f"{head} -- \\", f"  {_wrapped(command.argv)} <<END", *lines, "END"]
         return [f"# guest {command.guest}", *text, ""]
 
     def _counting(self, inside: str) -> tuple[str, ...]:

@@ -14,12 +14,12 @@ from qlan import names
 from qlan.host import leases, link, packages, process, qemu, taken
 from qlan.host.leases import Lease
 from qlan.resources import codec
-from qlan.resources.model import Address, Bridge, Resource, Resources, Tap, Veth
+from qlan.resources.model import Address, Bridge, Resource, Resources, Tap
 from tests import samples
 
 READ = samples.GOLDEN / "read"
 ROOTLESS = READ / "iproute2-6.1.0" / "rootless"  # a lab that was up, with a stranger's links beside it
-LINKS = (Bridge, Veth, Tap, Address)
+LINKS = (Bridge, Tap, Address)
 
 
 def text(name: str) -> str:
@@ -32,14 +32,13 @@ def text(name: str) -> str:
 def tables() -> dict[str, list[link.Row]]:
     return {
         "namespace/realm": json.loads((ROOTLESS / "realm.json").read_text(encoding="utf-8")),
-        "namespace/back.dhcp": json.loads((ROOTLESS / "back.dhcp.json").read_text(encoding="utf-8")),
+        "namespace/back": json.loads((ROOTLESS / "back.json").read_text(encoding="utf-8")),
     }
 
 
 def links(intents: dict[str, str] | None = None, lab: str = "capture") -> Resources:
     known = link.Intents(intents or {}, str(names.link_group(lab)))
-    nested = {"back": "namespace/back.dhcp"}
-    return {one.key: one for one in link.parse(tables(), lab, known, nested)}
+    return {one.key: one for one in link.parse(tables(), lab, known)}
 
 
 def wanted_links() -> Resources:
@@ -52,7 +51,7 @@ def wanted_links() -> Resources:
 def test_the_links_of_a_lab_are_read_as_they_were_wanted() -> None:
     """All but an address that somebody put on our bridge: it is seen, and is drift."""
     wanted = wanted_links()
-    assert len(wanted) == 8
+    assert len(wanted) == 7
     odd = Address("bridge/lan", "lan", IPv4Interface("10.10.10.77/32"), "namespace/realm")
     assert links() == wanted | {odd.key: odd}
 
@@ -76,10 +75,10 @@ def test_a_link_that_was_being_made_is_known_by_intent_and_group() -> None:
 
 def test_a_tap_that_lost_its_bridge() -> None:
     rows = tables()
-    for row in rows["namespace/realm"]:
+    for row in rows["namespace/realm"] + rows["namespace/back"]:
         row.pop("master", None)
     known = link.Intents({}, "0")
-    taps = [one for one in link.parse(rows, "capture", known, {}) if isinstance(one, Tap)]
+    taps = [one for one in link.parse(rows, "capture", known) if isinstance(one, Tap)]
     assert len(taps) == 3
     assert all((one.bridge, one.network) == ("", "") for one in taps)
 

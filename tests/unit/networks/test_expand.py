@@ -9,8 +9,9 @@ import pytest
 from qlan.errors import HostError
 from qlan.names import INTERFACE_NAME_MAX
 from qlan.networks.expand import KINDS, network_reach
+from qlan.render.enter import REALM
 from qlan.resources import codec
-from qlan.resources.model import HOST, Bridge, Dnsmasq, Machine, Namespace, Nic, PortForward, Tap, TapBackend, Veth
+from qlan.resources.model import HOST, Bridge, Dnsmasq, Machine, Namespace, Nic, PortForward, Tap, TapBackend
 from qlan.topology.model import KINDS as WORDS
 from qlan.topology.model import Network, Realm
 from tests import samples
@@ -39,7 +40,7 @@ def test_what_holds_of_every_expansion(case: str, realm: Realm) -> None:
         assert set(one.needs) <= before, f"{key} comes before what it needs"
         assert set(one.within) <= set(found)
         before.add(key)
-    links = [one for one in found.values() if isinstance(one, Bridge | Veth | Tap)]
+    links = [one for one in found.values() if isinstance(one, Bridge | Tap)]
     assert all(0 < len(one.name) <= INTERFACE_NAME_MAX for one in links)
     assert len({(one.namespace, one.name) for one in links}) == len(links)
     macs = [one.mac for one in found.values() if isinstance(one, Nic | Bridge)]
@@ -78,8 +79,10 @@ def test_who_reaches_whom(kind: str, host: bool) -> None:
         found = samples.parsed(text, realm)
         bridge = found["bridge/lan"]
         assert isinstance(bridge, Bridge)
-        outer = [one for one in found.values() if type(one).__name__ == "Address" and one.namespace == bridge.namespace]
-        assert bool(outer) is host
+        where = REALM if realm is Realm.ROOTLESS else HOST
+        assert (bridge.namespace == where) is host, "what is no network of the host's is in a namespace of its own"
+        inside = [one for one in found.values() if getattr(one, "namespace", None) == bridge.namespace]
+        assert host or all(getattr(one, "network", "lan") == "lan" for one in inside), "and nothing else is there"
 
 
 def test_a_guest_of_another_architecture_needs_its_qemu() -> None:

@@ -3,7 +3,7 @@
 from ipaddress import IPv4Interface
 
 from qlan.planning import scope
-from qlan.resources.model import Address, Bridge, Dnsmasq, Machine, Namespace, Nic, Resource, Tap, TapBackend, Veth
+from qlan.resources.model import Address, Bridge, Dnsmasq, Machine, Namespace, Nic, Resource, Tap, TapBackend
 
 REALM = "namespace/realm"
 
@@ -17,7 +17,7 @@ def guest(name: str, network: str) -> list[Resource]:
 
 def lab() -> dict[str, Resource]:
     """web on `lan` (host-only), db on `back` (private), both with DHCP."""
-    inside = Namespace("back.dhcp", REALM)
+    inside = Namespace("back", REALM)
     first = IPv4Interface("10.0.0.1/24")
     second = IPv4Interface("10.0.1.1/24")
     found: list[Resource] = [
@@ -25,11 +25,10 @@ def lab() -> dict[str, Resource]:
         Bridge("lan", "lan", "52:54:00:00:00:02", REALM),
         Address("bridge/lan", "lan", first, REALM),
         Dnsmasq("lan", "lan", "bridge/lan", first, "shop", REALM),
-        Bridge("back", "back", "52:54:00:00:00:03", REALM),
         inside,
-        Veth("back", "back.dhcp", "back", "dhcp", inside.key, "52:54:00:00:00:04", REALM),
-        Address("veth/back", "dhcp", second, inside.key),
-        Dnsmasq("back", "dhcp", "veth/back", second, "shop", inside.key),
+        Bridge("back", "back", "52:54:00:00:00:03", inside.key),
+        Address("bridge/back", "back", second, inside.key),
+        Dnsmasq("back", "back", "bridge/back", second, "shop", inside.key),
         *guest("web", "lan"),
         *guest("db", "back"),
     ]
@@ -42,7 +41,7 @@ def test_up_of_a_guest_takes_its_network_with_its_server() -> None:
         REALM, "bridge/lan", "address/lan/10.0.0.1/24", "dnsmasq/lan", "tap/web/0", "machine/web", "nic/web/0",
     }  # fmt: skip
     assert set(scope.for_up(lab(), {}, ["db"])) == {
-        REALM, "bridge/back", "namespace/back.dhcp", "veth/back", "address/dhcp/10.0.1.1/24", "dnsmasq/back",
+        REALM, "bridge/back", "namespace/back", "address/back/10.0.1.1/24", "dnsmasq/back",
         "tap/db/0", "machine/db", "nic/db/0",
     }  # fmt: skip
 

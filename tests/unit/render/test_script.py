@@ -68,5 +68,5 @@ def test_what_a_shell_makes_of_the_words_is_what_up_runs(case: str, realm: Realm
             assert shlex.split(shlex.join(command.argv)) == list(command.argv)
             if type(command).__name__ == "Boot":
                 text = script([command], layout, rootless=scene.rootless, plan=[], python="python3")
-                call = text[text.index("python3 -m") : text.index(" <<'END'")]
+                call = text[text.index("python3 -m") : text.index(" <<END")]
                 assert shlex.split(call.replace("\\\n", " "))[-len(command.argv) :] == list(command.argv)

@@ -1,13 +1,15 @@
 #!/bin/sh
 # What `qlan up` does for lab cloud:
 #   + namespace/realm  user=True
-#   + bridge/back  mac=52:64:93:74:4c:e0, namespace=namespace/realm, mtu_bytes=1400
-#   + bridge/wire  mac=52:47:27:88:7b:32, namespace=namespace/realm
-#   + tap/left/0  bridge=back, namespace=namespace/realm, mtu_bytes=1400
-#   + tap/left/1  bridge=wire, namespace=namespace/realm
-#   + tap/right/0  bridge=back, namespace=namespace/realm, mtu_bytes=1400
-#   + tap/right/1  bridge=wire, namespace=namespace/realm
-#   + tap/third/0  bridge=back, namespace=namespace/realm, mtu_bytes=1400
+#   + namespace/back  parent=namespace/realm
+#   + namespace/wire  parent=namespace/realm
+#   + bridge/back  mac=52:64:93:74:4c:e0, namespace=namespace/back, mtu_bytes=1400
+#   + bridge/wire  mac=52:47:27:88:7b:32, namespace=namespace/wire
+#   + tap/left/0  bridge=back, namespace=namespace/back, mtu_bytes=1400
+#   + tap/left/1  bridge=wire, namespace=namespace/wire
+#   + tap/right/0  bridge=back, namespace=namespace/back, mtu_bytes=1400
+#   + tap/right/1  bridge=wire, namespace=namespace/wire
+#   + tap/third/0  bridge=back, namespace=namespace/back, mtu_bytes=1400
 #   + machine/left  binary=/usr/bin/qemu-system-x86_64, machine=pc, accel=tcg, cpus=1, memory_bytes=536870912, kernel=/lab/vmlinuz, append=quiet ip=10.20.30.40:::255.255.255.0:left:eth0:off
 #   + nic/left/0  model=virtio-net-pci, mac=52:51:94:2d:bc:8f, backend=TapBackend(tap tap/left/0), mtu_bytes=1400, address=10.20.30.40/24
 #   + nic/left/1  model=virtio-net-pci, mac=52:69:20:f3:39:4f, backend=TapBackend(tap tap/left/1)
@@ -29,9 +31,43 @@ pid_realm=$(pid_of /run/user/1000/qlan/cloud/namespace/realm)
 
 nsenter --target=${pid_realm} --user --net --preserve-credentials ip -batch - <<END
 link set dev lo up
+END
+
+# namespace/back: a process that holds it open, and says on descriptor 3 when it is there
+mkdir -p /run/user/1000/qlan/cloud/namespace
+(nsenter --target=${pid_realm} --user --net --pid --preserve-credentials unshare --net sh -c '(read -r stat </proc/self/stat; echo "$stat" >"$0" && echo >&3 && exec 3>&- && exec env --ignore-signal=CHLD sleep infinity) >/dev/null 2>&1 &' /run/user/1000/qlan/cloud/namespace/back 3>&1 >/dev/null 2>/run/user/1000/qlan/cloud/namespace/back.log &) | head -n 1 >/dev/null
+pid_back=$(pid_of /run/user/1000/qlan/cloud/namespace/back)
+
+nsenter --target=${pid_back} --user --net --preserve-credentials ip -batch - <<END
+link set dev lo up
+END
+
+# namespace/wire: a process that holds it open, and says on descriptor 3 when it is there
+mkdir -p /run/user/1000/qlan/cloud/namespace
+(nsenter --target=${pid_realm} --user --net --pid --preserve-credentials unshare --net sh -c '(read -r stat </proc/self/stat; echo "$stat" >"$0" && echo >&3 && exec 3>&- && exec env --ignore-signal=CHLD sleep infinity) >/dev/null 2>&1 &' /run/user/1000/qlan/cloud/namespace/wire 3>&1 >/dev/null 2>/run/user/1000/qlan/cloud/namespace/wire.log &) | head -n 1 >/dev/null
+pid_wire=$(pid_of /run/user/1000/qlan/cloud/namespace/wire)
+
+nsenter --target=${pid_wire} --user --net --preserve-credentials ip -batch - <<END
+link set dev lo up
+END
+
+nsenter --target=${pid_back} --user --net --preserve-credentials ip -batch - <<END
 link add name back address 52:64:93:74:4c:e0 mtu 1400 group 1902909140 type bridge stp_state 0 forward_delay 0 mcast_snooping 0
+END
+
+nsenter --target=${pid_back} --user --net --preserve-credentials sh -c 'echo 1 >/proc/sys/net/ipv6/conf/back/disable_ipv6'
+
+nsenter --target=${pid_back} --user --net --preserve-credentials ip -batch - <<END
 link set dev back alias qlan:cloud:bridge/back up
+END
+
+nsenter --target=${pid_wire} --user --net --preserve-credentials ip -batch - <<END
 link add name wire address 52:47:27:88:7b:32 mtu 1500 group 1902909140 type bridge stp_state 0 forward_delay 0 mcast_snooping 0
+END
+
+nsenter --target=${pid_wire} --user --net --preserve-credentials sh -c 'echo 1 >/proc/sys/net/ipv6/conf/wire/disable_ipv6'
+
+nsenter --target=${pid_wire} --user --net --preserve-credentials ip -batch - <<END
 link set dev wire alias qlan:cloud:bridge/wire up
 END
 
@@ -41,7 +77,7 @@ cat >/run/user/1000/qlan/cloud/guest/left/guest.json <<'END'
 END
 
 # guest left
-/usr/bin/python3 -m qlan.host.handover --guest left --folder /run/user/1000/qlan/cloud/guest/left --tap left.0 --tap left.1 --namespace "$pid_realm" --enter "nsenter --target=${pid_realm} --user --net --preserve-credentials" -- \
+/usr/bin/python3 -m qlan.host.handover --guest left --folder /run/user/1000/qlan/cloud/guest/left --rootless --tap ${pid_back}:left.0 --tap ${pid_wire}:left.1 -- \
   /usr/bin/qemu-system-x86_64 \
     -name left,process=qemu:left \
     -nodefaults \
@@ -60,9 +96,9 @@ END
     -netdev tap,id=net0,fd=5 \
     -device virtio-net-pci,id=nic0,netdev=net0,mac=52:51:94:2d:bc:8f,romfile=,host_mtu=1400 \
     -netdev tap,id=net1,fd=6 \
-    -device virtio-net-pci,id=nic1,netdev=net1,mac=52:69:20:f3:39:4f,romfile= <<'END'
-link set dev left.0 master back mtu 1400 group 1902909140 alias qlan:cloud:tap/left/0 up
-link set dev left.1 master wire mtu 1500 group 1902909140 alias qlan:cloud:tap/left/1 up
+    -device virtio-net-pci,id=nic1,netdev=net1,mac=52:69:20:f3:39:4f,romfile= <<END
+${pid_back} link set dev left.0 master back mtu 1400 group 1902909140 alias qlan:cloud:tap/left/0 up
+${pid_wire} link set dev left.1 master wire mtu 1500 group 1902909140 alias qlan:cloud:tap/left/1 up
 END
 
 mkdir -p /run/user/1000/qlan/cloud/guest/right/seed
@@ -107,7 +143,7 @@ cat >/run/user/1000/qlan/cloud/guest/right/guest.json <<'END'
 END
 
 # guest right
-/usr/bin/python3 -m qlan.host.handover --guest right --folder /run/user/1000/qlan/cloud/guest/right --tap right.0 --tap right.1 --namespace "$pid_realm" --enter "nsenter --target=${pid_realm} --user --net --preserve-credentials" -- \
+/usr/bin/python3 -m qlan.host.handover --guest right --folder /run/user/1000/qlan/cloud/guest/right --rootless --tap ${pid_back}:right.0 --tap ${pid_wire}:right.1 -- \
   /usr/bin/qemu-system-x86_64 \
     -name right,process=qemu:right \
     -nodefaults \
@@ -126,9 +162,9 @@ END
     -netdev tap,id=net0,fd=5 \
     -device virtio-net-pci,id=nic0,netdev=net0,mac=52:e3:ab:20:17:09,romfile=,host_mtu=1400 \
     -netdev tap,id=net1,fd=6 \
-    -device virtio-net-pci,id=nic1,netdev=net1,mac=52:6e:ee:5f:47:3d,romfile= <<'END'
-link set dev right.0 master back mtu 1400 group 1902909140 alias qlan:cloud:tap/right/0 up
-link set dev right.1 master wire mtu 1500 group 1902909140 alias qlan:cloud:tap/right/1 up
+    -device virtio-net-pci,id=nic1,netdev=net1,mac=52:6e:ee:5f:47:3d,romfile= <<END
+${pid_back} link set dev right.0 master back mtu 1400 group 1902909140 alias qlan:cloud:tap/right/0 up
+${pid_wire} link set dev right.1 master wire mtu 1500 group 1902909140 alias qlan:cloud:tap/right/1 up
 END
 
 mkdir -p /run/user/1000/qlan/cloud/guest/third
@@ -137,7 +173,7 @@ cat >/run/user/1000/qlan/cloud/guest/third/guest.json <<'END'
 END
 
 # guest third
-/usr/bin/python3 -m qlan.host.handover --guest third --folder /run/user/1000/qlan/cloud/guest/third --tap third.0 --namespace "$pid_realm" --enter "nsenter --target=${pid_realm} --user --net --preserve-credentials" -- \
+/usr/bin/python3 -m qlan.host.handover --guest third --folder /run/user/1000/qlan/cloud/guest/third --rootless --tap ${pid_back}:third.0 -- \
   /usr/bin/qemu-system-x86_64 \
     -name third,process=qemu:third \
     -nodefaults \
@@ -153,7 +189,7 @@ END
     -display none \
     -drive if=virtio,format=qcow2,file=/lab/third.qcow2 \
     -netdev tap,id=net0,fd=5 \
-    -device virtio-net-pci,id=nic0,netdev=net0,mac=52:ee:36:e7:dc:a7,romfile=,host_mtu=1300 <<'END'
-link set dev third.0 master back mtu 1400 group 1902909140 alias qlan:cloud:tap/third/0 up
+    -device virtio-net-pci,id=nic0,netdev=net0,mac=52:ee:36:e7:dc:a7,romfile=,host_mtu=1300 <<END
+${pid_back} link set dev third.0 master back mtu 1400 group 1902909140 alias qlan:cloud:tap/third/0 up
 END
 

@@ -3,16 +3,16 @@
 #   - nic/web/1
 #   - nic/web/0
 #   - dnsmasq/lan
-#   - dnsmasq/back  (goes with namespace/back.dhcp)
-#   - tap/web/1
-#   - address/dhcp/10.82.66.1/24  (goes with veth/back)
-#   - veth/back
-#   - bridge/back
-#   - namespace/back.dhcp
+#   - dnsmasq/back  (goes with namespace/back)
+#   - tap/web/1  (goes with namespace/back)
+#   - address/back/10.82.66.1/24  (goes with bridge/back)
+#   - bridge/back  (goes with namespace/back)
+#   - namespace/back
+#   + namespace/more  parent=namespace/realm
 #   ~ bridge/lan  mtu_bytes: 1500 -> 1400
-#   + bridge/more  mac=52:43:db:1a:36:86, namespace=namespace/realm
+#   + bridge/more  mac=52:43:db:1a:36:86, namespace=namespace/more
 #   + tap/db/0  bridge=lan, namespace=namespace/realm, mtu_bytes=1400
-#   + tap/db/1  bridge=more, namespace=namespace/realm
+#   + tap/db/1  bridge=more, namespace=namespace/more
 #   ~ tap/web/0  mtu_bytes: 1500 -> 1400
 #   + dnsmasq/lan  interface=lan, link_key=bridge/lan, address=10.10.10.1/24, namespace=namespace/realm, first=10.10.10.64, last=10.10.10.254, reservations=[Reservation(mac 52:76:c8:aa:f7:1d, address 10.10.10.64, name web), Reservation(mac 52:de:79:b1:04:b3, address 10.10.10.65, name db)], hosts=[[db, 10.10.10.65], [web, 10.10.10.64]], mtu_bytes=1400
 #   + forward/box/0/tcp:127.0.0.1:8080  protocol=tcp, host_address=127.0.0.1, host_port=8080, guest_address=-, guest_port=80
@@ -32,22 +32,38 @@ end TERM /run/user/1000/qlan/edit/dnsmasq/lan/pid nsenter --target=${pid_realm} 
 
 rm -rf /run/user/1000/qlan/edit/dnsmasq/lan
 
-nsenter --target=${pid_realm} --user --net --preserve-credentials ip -batch - <<END
-link del dev web.1
-link del dev back.dhcp
-link del dev back
+# namespace/back ends
+end KILL /run/user/1000/qlan/edit/namespace/back
+
+rm -rf /run/user/1000/qlan/edit/namespace/back
+
+# namespace/more: a process that holds it open, and says on descriptor 3 when it is there
+mkdir -p /run/user/1000/qlan/edit/namespace
+(nsenter --target=${pid_realm} --user --net --pid --preserve-credentials unshare --net sh -c '(read -r stat </proc/self/stat; echo "$stat" >"$0" && echo >&3 && exec 3>&- && exec env --ignore-signal=CHLD sleep infinity) >/dev/null 2>&1 &' /run/user/1000/qlan/edit/namespace/more 3>&1 >/dev/null 2>/run/user/1000/qlan/edit/namespace/more.log &) | head -n 1 >/dev/null
+pid_more=$(pid_of /run/user/1000/qlan/edit/namespace/more)
+
+nsenter --target=${pid_more} --user --net --preserve-credentials ip -batch - <<END
+link set dev lo up
 END
 
-# namespace/back.dhcp ends
-end KILL /run/user/1000/qlan/edit/namespace/back.dhcp
-
-rm -rf /run/user/1000/qlan/edit/namespace/back.dhcp
+nsenter --target=${pid_realm} --user --net --preserve-credentials sh -c 'echo 1 >/proc/sys/net/ipv6/conf/lan/disable_ipv6'
 
 nsenter --target=${pid_realm} --user --net --preserve-credentials ip -batch - <<END
 link set dev lan address 52:fe:94:e7:a5:a8 mtu 1400 alias qlan:edit:bridge/lan up
 link set dev lan type bridge stp_state 0 forward_delay 0 mcast_snooping 0
+END
+
+nsenter --target=${pid_more} --user --net --preserve-credentials ip -batch - <<END
 link add name more address 52:43:db:1a:36:86 mtu 1500 group 1902960154 type bridge stp_state 0 forward_delay 0 mcast_snooping 0
+END
+
+nsenter --target=${pid_more} --user --net --preserve-credentials sh -c 'echo 1 >/proc/sys/net/ipv6/conf/more/disable_ipv6'
+
+nsenter --target=${pid_more} --user --net --preserve-credentials ip -batch - <<END
 link set dev more alias qlan:edit:bridge/more up
+END
+
+nsenter --target=${pid_realm} --user --net --preserve-credentials ip -batch - <<END
 link set dev web.0 master lan mtu 1400 alias qlan:edit:tap/web/0 up
 END
 
@@ -103,7 +119,7 @@ cat >/run/user/1000/qlan/edit/guest/db/guest.json <<'END'
 END
 
 # guest db
-/usr/bin/python3 -m qlan.host.handover --guest db --folder /run/user/1000/qlan/edit/guest/db --tap db.0 --tap db.1 --namespace "$pid_realm" --enter "nsenter --target=${pid_realm} --user --net --preserve-credentials" -- \
+/usr/bin/python3 -m qlan.host.handover --guest db --folder /run/user/1000/qlan/edit/guest/db --rootless --tap ${pid_realm}:db.0 --tap ${pid_more}:db.1 -- \
   /usr/bin/qemu-system-x86_64 \
     -name db,process=qemu:db \
     -nodefaults \
@@ -121,8 +137,8 @@ END
     -netdev tap,id=net0,fd=5 \
     -device virtio-net-pci,id=nic0,netdev=net0,mac=52:de:79:b1:04:b3,romfile=,host_mtu=1400 \
     -netdev tap,id=net1,fd=6 \
-    -device virtio-net-pci,id=nic1,netdev=net1,mac=52:76:56:4c:2b:c1,romfile= <<'END'
-link set dev db.0 master lan mtu 1400 group 1902960154 alias qlan:edit:tap/db/0 up
-link set dev db.1 master more mtu 1500 group 1902960154 alias qlan:edit:tap/db/1 up
+    -device virtio-net-pci,id=nic1,netdev=net1,mac=52:76:56:4c:2b:c1,romfile= <<END
+${pid_realm} link set dev db.0 master lan mtu 1400 group 1902960154 alias qlan:edit:tap/db/0 up
+${pid_more} link set dev db.1 master more mtu 1500 group 1902960154 alias qlan:edit:tap/db/1 up
 END
 

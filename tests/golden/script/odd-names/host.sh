@@ -1,16 +1,16 @@
 #!/bin/sh
 # What `qlan up` does for lab odd-names:
-#   + namespace/0net.dhcp
-#   + bridge/0net  mac=52:65:f1:c1:96:7d
+#   + namespace/0net
+#   + namespace/pit
+#   + bridge/0net  mac=52:65:f1:c1:96:7d, namespace=namespace/0net
 #   + bridge/a-network-of-thirty-two-letters1  mac=52:1c:7f:51:f1:c5
-#   + bridge/pit  mac=52:f5:f8:9b:41:db
-#   + veth/0net  bridge=0net-65e29, peer=dhcp, peer_namespace=namespace/0net.dhcp, peer_mac=52:d0:7b:67:a4:a9
+#   + bridge/pit  mac=52:f5:f8:9b:41:db, namespace=namespace/pit
+#   + address/0net-65e29/10.20.30.1/24  link_key=bridge/0net, link=0net-65e29, interface=10.20.30.1/24, namespace=namespace/0net
 #   + address/a-network-1a58e/172.20.0.1/16  link_key=bridge/a-network-of-thirty-two-letters1, link=a-network-1a58e, interface=172.20.0.1/16
-#   + address/dhcp/10.20.30.1/24  link_key=veth/0net, link=dhcp, interface=10.20.30.1/24, namespace=namespace/0net.dhcp
 #   + tap/a-guest-of-thirty-two-characters/0  bridge=a-network-1a58e
-#   + tap/a-guest-of-thirty-two-characters/1  bridge=pit-ece45
-#   + tap/suspect/0  bridge=0net-65e29
-#   + dnsmasq/0net  interface=dhcp, link_key=veth/0net, address=10.20.30.1/24, namespace=namespace/0net.dhcp, first=10.20.30.64, last=10.20.30.254, reservations=[Reservation(mac 52:b7:56:a9:70:d5, address 10.20.30.64, name suspect)], hosts=[[suspect, 10.20.30.64]]
+#   + tap/a-guest-of-thirty-two-characters/1  bridge=pit-ece45, namespace=namespace/pit
+#   + tap/suspect/0  bridge=0net-65e29, namespace=namespace/0net
+#   + dnsmasq/0net  interface=0net-65e29, link_key=bridge/0net, address=10.20.30.1/24, namespace=namespace/0net, first=10.20.30.64, last=10.20.30.254, reservations=[Reservation(mac 52:b7:56:a9:70:d5, address 10.20.30.64, name suspect)], hosts=[[suspect, 10.20.30.64]]
 #   + dnsmasq/a-network-of-thirty-two-letters1  interface=a-network-1a58e, link_key=bridge/a-network-of-thirty-two-letters1, address=172.20.0.1/16, first=172.20.64.0, last=172.20.255.254, reservations=[Reservation(mac 52:9c:9a:5a:12:00, address 172.20.64.0, name a-guest-of-thirty-two-characters)], hosts=[[a-guest-of-thirty-two-characters, 172.20.64.0]]
 #   + machine/a-guest-of-thirty-two-characters  binary=/usr/bin/qemu-system-x86_64, machine=q35, accel=tcg, cpus=4, memory_bytes=2147483648, drives=[Drive(path /lab/odd, name.img, format qcow2, interface ide, read_only True)], display=vnc, qemu_args=[-rtc, base=utc,clock=vm], run_as=1000
 #   + nic/a-guest-of-thirty-two-characters/0  model=virtio-net-pci, mac=52:9c:9a:5a:12:00, backend=TapBackend(tap tap/a-guest-of-thirty-two-characters/0), boot=True
@@ -24,42 +24,66 @@ pid_of() { read -r pid rest <"$1"; echo "$pid"; }
 end() { signal=$1 pid=$(pid_of "$2") left=200; shift 2; "$@" kill -"$signal" "$pid" || return 0
         while [ $left -gt 0 ] && "$@" kill -0 "$pid" 2>/dev/null; do left=$((left - 1)); sleep 0.05; done; }
 
-# namespace/0net.dhcp: a process that holds it open, and says on descriptor 3 when it is there
+# namespace/0net: a process that holds it open, and says on descriptor 3 when it is there
 mkdir -p /run/user/1000/qlan/odd-names/namespace
-(unshare --net --pid --fork --kill-child sh -c 'read -r stat </proc/self/stat; echo "$stat" >"$0" && echo >&3 && exec 3>&- && exec env --ignore-signal=CHLD sleep infinity' /run/user/1000/qlan/odd-names/namespace/0net.dhcp 3>&1 >/dev/null 2>/run/user/1000/qlan/odd-names/namespace/0net.dhcp.log &) | head -n 1 >/dev/null
-pid_0net_dhcp=$(pid_of /run/user/1000/qlan/odd-names/namespace/0net.dhcp)
+(unshare --net --pid --fork --kill-child sh -c 'read -r stat </proc/self/stat; echo "$stat" >"$0" && echo >&3 && exec 3>&- && exec env --ignore-signal=CHLD sleep infinity' /run/user/1000/qlan/odd-names/namespace/0net 3>&1 >/dev/null 2>/run/user/1000/qlan/odd-names/namespace/0net.log &) | head -n 1 >/dev/null
+pid_0net=$(pid_of /run/user/1000/qlan/odd-names/namespace/0net)
 
-nsenter --target=${pid_0net_dhcp} --net ip -batch - <<END
+nsenter --target=${pid_0net} --net ip -batch - <<END
 link set dev lo up
 END
 
-ip -batch - <<END
-link add name 0net-65e29 address 52:65:f1:c1:96:7d mtu 1500 group 1902916825 type bridge stp_state 0 forward_delay 0 mcast_snooping 0
-link set dev 0net-65e29 alias qlan:odd-names:bridge/0net up
-link add name a-network-1a58e address 52:1c:7f:51:f1:c5 mtu 1500 group 1902916825 type bridge stp_state 0 forward_delay 0 mcast_snooping 0
-link set dev a-network-1a58e alias qlan:odd-names:bridge/a-network-of-thirty-two-letters1 up
-link add name pit-ece45 address 52:f5:f8:9b:41:db mtu 1500 group 1902916825 type bridge stp_state 0 forward_delay 0 mcast_snooping 0
-link set dev pit-ece45 alias qlan:odd-names:bridge/pit up
-link add name 0net.dhcp-cf41e mtu 1500 group 1902916825 type veth peer name dhcp address 52:d0:7b:67:a4:a9 mtu 1500 netns ${pid_0net_dhcp}
-link set dev 0net.dhcp-cf41e master 0net-65e29 alias qlan:odd-names:veth/0net up
+# namespace/pit: a process that holds it open, and says on descriptor 3 when it is there
+mkdir -p /run/user/1000/qlan/odd-names/namespace
+(unshare --net --pid --fork --kill-child sh -c 'read -r stat </proc/self/stat; echo "$stat" >"$0" && echo >&3 && exec 3>&- && exec env --ignore-signal=CHLD sleep infinity' /run/user/1000/qlan/odd-names/namespace/pit 3>&1 >/dev/null 2>/run/user/1000/qlan/odd-names/namespace/pit.log &) | head -n 1 >/dev/null
+pid_pit=$(pid_of /run/user/1000/qlan/odd-names/namespace/pit)
+
+nsenter --target=${pid_pit} --net ip -batch - <<END
+link set dev lo up
 END
 
-nsenter --target=${pid_0net_dhcp} --net ip -batch - <<END
-link set dev dhcp up
+nsenter --target=${pid_0net} --net ip -batch - <<END
+link add name 0net-65e29 address 52:65:f1:c1:96:7d mtu 1500 group 1902916825 type bridge stp_state 0 forward_delay 0 mcast_snooping 0
+END
+
+nsenter --target=${pid_0net} --net sh -c 'echo 1 >/proc/sys/net/ipv6/conf/0net-65e29/disable_ipv6'
+
+nsenter --target=${pid_0net} --net ip -batch - <<END
+link set dev 0net-65e29 alias qlan:odd-names:bridge/0net up
+END
+
+ip -batch - <<END
+link add name a-network-1a58e address 52:1c:7f:51:f1:c5 mtu 1500 group 1902916825 type bridge stp_state 0 forward_delay 0 mcast_snooping 0
+END
+
+sh -c 'echo 1 >/proc/sys/net/ipv6/conf/a-network-1a58e/disable_ipv6'
+
+ip -batch - <<END
+link set dev a-network-1a58e alias qlan:odd-names:bridge/a-network-of-thirty-two-letters1 up
+END
+
+nsenter --target=${pid_pit} --net ip -batch - <<END
+link add name pit-ece45 address 52:f5:f8:9b:41:db mtu 1500 group 1902916825 type bridge stp_state 0 forward_delay 0 mcast_snooping 0
+END
+
+nsenter --target=${pid_pit} --net sh -c 'echo 1 >/proc/sys/net/ipv6/conf/pit-ece45/disable_ipv6'
+
+nsenter --target=${pid_pit} --net ip -batch - <<END
+link set dev pit-ece45 alias qlan:odd-names:bridge/pit up
+END
+
+nsenter --target=${pid_0net} --net ip -batch - <<END
+addr add 10.20.30.1/24 dev 0net-65e29
 END
 
 ip -batch - <<END
 addr add 172.20.0.1/16 dev a-network-1a58e
 END
 
-nsenter --target=${pid_0net_dhcp} --net ip -batch - <<END
-addr add 10.20.30.1/24 dev dhcp
-END
-
 mkdir -p /run/user/1000/qlan/odd-names/dnsmasq/0net
 cat >/run/user/1000/qlan/odd-names/dnsmasq/0net/conf <<'END'
 # dnsmasq/0net of lab a-name-of-thirty-two-characters1, written by qlan
-interface=dhcp
+interface=0net-65e29
 except-interface=lo
 bind-interfaces
 no-resolv
@@ -94,10 +118,10 @@ END
 
 mkdir -p /run/user/1000/qlan/odd-names/dnsmasq/0net
 cat >/run/user/1000/qlan/odd-names/dnsmasq/0net/resource.json <<'END'
-{"type": "Dnsmasq", "network": "0net", "interface": "dhcp", "link_key": "veth/0net", "address": "10.20.30.1/24", "lab": "a-name-of-thirty-two-characters1", "namespace": "namespace/0net.dhcp", "first": "10.20.30.64", "last": "10.20.30.254", "reservations": [{"type": "Reservation", "mac": "52:b7:56:a9:70:d5", "address": "10.20.30.64", "name": "suspect"}], "hosts": [["suspect", "10.20.30.64"]]}
+{"type": "Dnsmasq", "network": "0net", "interface": "0net-65e29", "link_key": "bridge/0net", "address": "10.20.30.1/24", "lab": "a-name-of-thirty-two-characters1", "namespace": "namespace/0net", "first": "10.20.30.64", "last": "10.20.30.254", "reservations": [{"type": "Reservation", "mac": "52:b7:56:a9:70:d5", "address": "10.20.30.64", "name": "suspect"}], "hosts": [["suspect", "10.20.30.64"]]}
 END
 
-nsenter --target=${pid_0net_dhcp} --net --pid dnsmasq --conf-file=/run/user/1000/qlan/odd-names/dnsmasq/0net/conf
+nsenter --target=${pid_0net} --net --pid dnsmasq --conf-file=/run/user/1000/qlan/odd-names/dnsmasq/0net/conf
 
 mkdir -p /run/user/1000/qlan/odd-names/dnsmasq/a-network-of-thirty-two-letters1
 cat >/run/user/1000/qlan/odd-names/dnsmasq/a-network-of-thirty-two-letters1/conf <<'END'
@@ -148,7 +172,7 @@ cat >/run/user/1000/qlan/odd-names/guest/a-guest-of-thirty-two-characters/guest.
 END
 
 # guest a-guest-of-thirty-two-characters
-/usr/bin/python3 -m qlan.host.handover --guest a-guest-of-thirty-two-characters --folder /run/user/1000/qlan/odd-names/guest/a-guest-of-thirty-two-characters --tap a-guest-o-43428 --tap a-guest-o-29d43 --run-as 1000 --qmp '{"execute": "set_link", "arguments": {"name": "nic1", "up": false}}' --qmp '{"execute": "cont", "arguments": {}}' -- \
+/usr/bin/python3 -m qlan.host.handover --guest a-guest-of-thirty-two-characters --folder /run/user/1000/qlan/odd-names/guest/a-guest-of-thirty-two-characters --tap 0:a-guest-o-43428 --tap ${pid_pit}:a-guest-o-29d43 --run-as 1000 --qmp '{"execute": "set_link", "arguments": {"name": "nic1", "up": false}}' --qmp '{"execute": "cont", "arguments": {}}' -- \
   /usr/bin/qemu-system-x86_64 \
     -name a-guest-of-thirty-two-characters,process=qemu:a-guest-of-thirty-two-characters \
     -nodefaults \
@@ -172,9 +196,9 @@ END
     -device usb-net,id=nic1,netdev=net1,mac=52:52:2c:48:7e:fb \
     -netdev user,id=net2,hostname=a-guest-of-thirty-two-characters \
     -device virtio-net-pci,id=nic2,netdev=net2,mac=52:b7:12:8c:b8:ae,romfile= \
-    -rtc base=utc,clock=vm <<'END'
-link set dev a-guest-o-43428 master a-network-1a58e mtu 1500 group 1902916825 alias qlan:odd-names:tap/a-guest-of-thirty-two-characters/0 up
-link set dev a-guest-o-29d43 master pit-ece45 mtu 1500 group 1902916825 alias qlan:odd-names:tap/a-guest-of-thirty-two-characters/1 up
+    -rtc base=utc,clock=vm <<END
+0 link set dev a-guest-o-43428 master a-network-1a58e mtu 1500 group 1902916825 alias qlan:odd-names:tap/a-guest-of-thirty-two-characters/0 up
+${pid_pit} link set dev a-guest-o-29d43 master pit-ece45 mtu 1500 group 1902916825 alias qlan:odd-names:tap/a-guest-of-thirty-two-characters/1 up
 END
 
 mkdir -p /run/user/1000/qlan/odd-names/guest/suspect
@@ -183,7 +207,7 @@ cat >/run/user/1000/qlan/odd-names/guest/suspect/guest.json <<'END'
 END
 
 # guest suspect
-/usr/bin/python3 -m qlan.host.handover --guest suspect --folder /run/user/1000/qlan/odd-names/guest/suspect --tap suspect.0-b1b6c --run-as 1000 -- \
+/usr/bin/python3 -m qlan.host.handover --guest suspect --folder /run/user/1000/qlan/odd-names/guest/suspect --tap ${pid_0net}:suspect.0-b1b6c --run-as 1000 -- \
   /usr/bin/qemu-system-x86_64 \
     -name suspect,process=qemu:suspect \
     -nodefaults \
@@ -201,7 +225,7 @@ END
     -initrd /lab/initrd.gz \
     -append 'console=ttyS0 x="a b"' \
     -netdev tap,id=net0,fd=5 \
-    -device virtio-net-pci,id=nic0,netdev=net0,mac=52:b7:56:a9:70:d5,romfile= <<'END'
-link set dev suspect.0-b1b6c master 0net-65e29 mtu 1500 group 1902916825 alias qlan:odd-names:tap/suspect/0 up
+    -device virtio-net-pci,id=nic0,netdev=net0,mac=52:b7:56:a9:70:d5,romfile= <<END
+${pid_0net} link set dev suspect.0-b1b6c master 0net-65e29 mtu 1500 group 1902916825 alias qlan:odd-names:tap/suspect/0 up
 END
 

@@ -1,14 +1,13 @@
 #!/bin/sh
 # What `qlan up` does for lab up:
-#   + namespace/back.dhcp
-#   + bridge/back  mac=52:8d:fc:af:0d:18
+#   + namespace/back
+#   + bridge/back  mac=52:8d:fc:af:0d:18, namespace=namespace/back
 #   + bridge/lan  mac=52:fe:94:e7:a5:a8
-#   + veth/back  bridge=back-796d8, peer=dhcp, peer_namespace=namespace/back.dhcp, peer_mac=52:c9:e9:7e:fd:de
-#   + address/dhcp/10.82.66.1/24  link_key=veth/back, link=dhcp, interface=10.82.66.1/24, namespace=namespace/back.dhcp
+#   + address/back-796d8/10.82.66.1/24  link_key=bridge/back, link=back-796d8, interface=10.82.66.1/24, namespace=namespace/back
 #   + address/lan-f6128/10.10.10.1/24  link_key=bridge/lan, link=lan-f6128, interface=10.10.10.1/24
 #   + tap/web/0  bridge=lan-f6128
-#   + tap/web/1  bridge=back-796d8
-#   + dnsmasq/back  interface=dhcp, link_key=veth/back, address=10.82.66.1/24, namespace=namespace/back.dhcp, first=10.82.66.64, last=10.82.66.254, reservations=[Reservation(mac 52:87:19:f6:86:18, address 10.82.66.64, name web)], hosts=[[web, 10.82.66.64]]
+#   + tap/web/1  bridge=back-796d8, namespace=namespace/back
+#   + dnsmasq/back  interface=back-796d8, link_key=bridge/back, address=10.82.66.1/24, namespace=namespace/back, first=10.82.66.64, last=10.82.66.254, reservations=[Reservation(mac 52:87:19:f6:86:18, address 10.82.66.64, name web)], hosts=[[web, 10.82.66.64]]
 #   + dnsmasq/lan  interface=lan-f6128, link_key=bridge/lan, address=10.10.10.1/24, first=10.10.10.64, last=10.10.10.254, reservations=[Reservation(mac 52:76:c8:aa:f7:1d, address 10.10.10.64, name web)], hosts=[[web, 10.10.10.64]]
 #   + machine/box  binary=/usr/bin/qemu-system-x86_64, machine=pc, accel=tcg, cpus=1, memory_bytes=536870912, drives=[Drive(path /lab/box.qcow2, format qcow2)], run_as=1000
 #   + nic/box/0  model=virtio-net-pci, mac=52:a6:7e:1f:1a:08, backend=UserBackend(hostname box)
@@ -22,27 +21,34 @@ pid_of() { read -r pid rest <"$1"; echo "$pid"; }
 end() { signal=$1 pid=$(pid_of "$2") left=200; shift 2; "$@" kill -"$signal" "$pid" || return 0
         while [ $left -gt 0 ] && "$@" kill -0 "$pid" 2>/dev/null; do left=$((left - 1)); sleep 0.05; done; }
 
-# namespace/back.dhcp: a process that holds it open, and says on descriptor 3 when it is there
+# namespace/back: a process that holds it open, and says on descriptor 3 when it is there
 mkdir -p /run/user/1000/qlan/up/namespace
-(unshare --net --pid --fork --kill-child sh -c 'read -r stat </proc/self/stat; echo "$stat" >"$0" && echo >&3 && exec 3>&- && exec env --ignore-signal=CHLD sleep infinity' /run/user/1000/qlan/up/namespace/back.dhcp 3>&1 >/dev/null 2>/run/user/1000/qlan/up/namespace/back.dhcp.log &) | head -n 1 >/dev/null
-pid_back_dhcp=$(pid_of /run/user/1000/qlan/up/namespace/back.dhcp)
+(unshare --net --pid --fork --kill-child sh -c 'read -r stat </proc/self/stat; echo "$stat" >"$0" && echo >&3 && exec 3>&- && exec env --ignore-signal=CHLD sleep infinity' /run/user/1000/qlan/up/namespace/back 3>&1 >/dev/null 2>/run/user/1000/qlan/up/namespace/back.log &) | head -n 1 >/dev/null
+pid_back=$(pid_of /run/user/1000/qlan/up/namespace/back)
 
-nsenter --target=${pid_back_dhcp} --net ip -batch - <<END
+nsenter --target=${pid_back} --net ip -batch - <<END
 link set dev lo up
+link add name back-796d8 address 52:8d:fc:af:0d:18 mtu 1500 group 1902964336 type bridge stp_state 0 forward_delay 0 mcast_snooping 0
+END
+
+nsenter --target=${pid_back} --net sh -c 'echo 1 >/proc/sys/net/ipv6/conf/back-796d8/disable_ipv6'
+
+nsenter --target=${pid_back} --net ip -batch - <<END
+link set dev back-796d8 alias qlan:up:bridge/back up
 END
 
 ip -batch - <<END
-link add name back-796d8 address 52:8d:fc:af:0d:18 mtu 1500 group 1902964336 type bridge stp_state 0 forward_delay 0 mcast_snooping 0
-link set dev back-796d8 alias qlan:up:bridge/back up
 link add name lan-f6128 address 52:fe:94:e7:a5:a8 mtu 1500 group 1902964336 type bridge stp_state 0 forward_delay 0 mcast_snooping 0
-link set dev lan-f6128 alias qlan:up:bridge/lan up
-link add name back.dhcp-01085 mtu 1500 group 1902964336 type veth peer name dhcp address 52:c9:e9:7e:fd:de mtu 1500 netns ${pid_back_dhcp}
-link set dev back.dhcp-01085 master back-796d8 alias qlan:up:veth/back up
 END
 
-nsenter --target=${pid_back_dhcp} --net ip -batch - <<END
-link set dev dhcp up
-addr add 10.82.66.1/24 dev dhcp
+sh -c 'echo 1 >/proc/sys/net/ipv6/conf/lan-f6128/disable_ipv6'
+
+ip -batch - <<END
+link set dev lan-f6128 alias qlan:up:bridge/lan up
+END
+
+nsenter --target=${pid_back} --net ip -batch - <<END
+addr add 10.82.66.1/24 dev back-796d8
 END
 
 ip -batch - <<END
@@ -52,7 +58,7 @@ END
 mkdir -p /run/user/1000/qlan/up/dnsmasq/back
 cat >/run/user/1000/qlan/up/dnsmasq/back/conf <<'END'
 # dnsmasq/back of lab script, written by qlan
-interface=dhcp
+interface=back-796d8
 except-interface=lo
 bind-interfaces
 no-resolv
@@ -87,10 +93,10 @@ END
 
 mkdir -p /run/user/1000/qlan/up/dnsmasq/back
 cat >/run/user/1000/qlan/up/dnsmasq/back/resource.json <<'END'
-{"type": "Dnsmasq", "network": "back", "interface": "dhcp", "link_key": "veth/back", "address": "10.82.66.1/24", "lab": "script", "namespace": "namespace/back.dhcp", "first": "10.82.66.64", "last": "10.82.66.254", "reservations": [{"type": "Reservation", "mac": "52:87:19:f6:86:18", "address": "10.82.66.64", "name": "web"}], "hosts": [["web", "10.82.66.64"]]}
+{"type": "Dnsmasq", "network": "back", "interface": "back-796d8", "link_key": "bridge/back", "address": "10.82.66.1/24", "lab": "script", "namespace": "namespace/back", "first": "10.82.66.64", "last": "10.82.66.254", "reservations": [{"type": "Reservation", "mac": "52:87:19:f6:86:18", "address": "10.82.66.64", "name": "web"}], "hosts": [["web", "10.82.66.64"]]}
 END
 
-nsenter --target=${pid_back_dhcp} --net --pid dnsmasq --conf-file=/run/user/1000/qlan/up/dnsmasq/back/conf
+nsenter --target=${pid_back} --net --pid dnsmasq --conf-file=/run/user/1000/qlan/up/dnsmasq/back/conf
 
 mkdir -p /run/user/1000/qlan/up/dnsmasq/lan
 cat >/run/user/1000/qlan/up/dnsmasq/lan/conf <<'END'
@@ -157,7 +163,7 @@ END
     -display none \
     -drive if=virtio,format=qcow2,file=/lab/box.qcow2 \
     -netdev user,id=net0,hostname=box,hostfwd=tcp:127.0.0.1:2222-:22 \
-    -device virtio-net-pci,id=nic0,netdev=net0,mac=52:a6:7e:1f:1a:08,romfile= <<'END'
+    -device virtio-net-pci,id=nic0,netdev=net0,mac=52:a6:7e:1f:1a:08,romfile= <<END
 END
 
 mkdir -p /run/user/1000/qlan/up/guest/web
@@ -166,7 +172,7 @@ cat >/run/user/1000/qlan/up/guest/web/guest.json <<'END'
 END
 
 # guest web
-/usr/bin/python3 -m qlan.host.handover --guest web --folder /run/user/1000/qlan/up/guest/web --tap web.0-f0c24 --tap web.1-d2b39 --run-as 1000 -- \
+/usr/bin/python3 -m qlan.host.handover --guest web --folder /run/user/1000/qlan/up/guest/web --tap 0:web.0-f0c24 --tap ${pid_back}:web.1-d2b39 --run-as 1000 -- \
   /usr/bin/qemu-system-x86_64 \
     -name web,process=qemu:web \
     -nodefaults \
@@ -184,8 +190,8 @@ END
     -netdev tap,id=net0,fd=5 \
     -device virtio-net-pci,id=nic0,netdev=net0,mac=52:76:c8:aa:f7:1d,romfile= \
     -netdev tap,id=net1,fd=6 \
-    -device e1000,id=nic1,netdev=net1,mac=52:87:19:f6:86:18,romfile= <<'END'
-link set dev web.0-f0c24 master lan-f6128 mtu 1500 group 1902964336 alias qlan:up:tap/web/0 up
-link set dev web.1-d2b39 master back-796d8 mtu 1500 group 1902964336 alias qlan:up:tap/web/1 up
+    -device e1000,id=nic1,netdev=net1,mac=52:87:19:f6:86:18,romfile= <<END
+0 link set dev web.0-f0c24 master lan-f6128 mtu 1500 group 1902964336 alias qlan:up:tap/web/0 up
+${pid_back} link set dev web.1-d2b39 master back-796d8 mtu 1500 group 1902964336 alias qlan:up:tap/web/1 up
 END
 

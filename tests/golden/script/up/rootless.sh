@@ -1,15 +1,14 @@
 #!/bin/sh
 # What `qlan up` does for lab up:
 #   + namespace/realm  user=True
-#   + namespace/back.dhcp  parent=namespace/realm
-#   + bridge/back  mac=52:8d:fc:af:0d:18, namespace=namespace/realm
+#   + namespace/back  parent=namespace/realm
+#   + bridge/back  mac=52:8d:fc:af:0d:18, namespace=namespace/back
 #   + bridge/lan  mac=52:fe:94:e7:a5:a8, namespace=namespace/realm
-#   + veth/back  bridge=back, peer=dhcp, peer_namespace=namespace/back.dhcp, peer_mac=52:c9:e9:7e:fd:de, namespace=namespace/realm
-#   + address/dhcp/10.82.66.1/24  link_key=veth/back, link=dhcp, interface=10.82.66.1/24, namespace=namespace/back.dhcp
+#   + address/back/10.82.66.1/24  link_key=bridge/back, link=back, interface=10.82.66.1/24, namespace=namespace/back
 #   + address/lan/10.10.10.1/24  link_key=bridge/lan, link=lan, interface=10.10.10.1/24, namespace=namespace/realm
 #   + tap/web/0  bridge=lan, namespace=namespace/realm
-#   + tap/web/1  bridge=back, namespace=namespace/realm
-#   + dnsmasq/back  interface=dhcp, link_key=veth/back, address=10.82.66.1/24, namespace=namespace/back.dhcp, first=10.82.66.64, last=10.82.66.254, reservations=[Reservation(mac 52:87:19:f6:86:18, address 10.82.66.64, name web)], hosts=[[web, 10.82.66.64]]
+#   + tap/web/1  bridge=back, namespace=namespace/back
+#   + dnsmasq/back  interface=back, link_key=bridge/back, address=10.82.66.1/24, namespace=namespace/back, first=10.82.66.64, last=10.82.66.254, reservations=[Reservation(mac 52:87:19:f6:86:18, address 10.82.66.64, name web)], hosts=[[web, 10.82.66.64]]
 #   + dnsmasq/lan  interface=lan, link_key=bridge/lan, address=10.10.10.1/24, namespace=namespace/realm, first=10.10.10.64, last=10.10.10.254, reservations=[Reservation(mac 52:76:c8:aa:f7:1d, address 10.10.10.64, name web)], hosts=[[web, 10.10.10.64]]
 #   + machine/box  binary=/usr/bin/qemu-system-x86_64, machine=pc, accel=tcg, cpus=1, memory_bytes=536870912, drives=[Drive(path /lab/box.qcow2, format qcow2)]
 #   + nic/box/0  model=virtio-net-pci, mac=52:a6:7e:1f:1a:08, backend=UserBackend(hostname box)
@@ -32,27 +31,34 @@ nsenter --target=${pid_realm} --user --net --preserve-credentials ip -batch - <<
 link set dev lo up
 END
 
-# namespace/back.dhcp: a process that holds it open, and says on descriptor 3 when it is there
+# namespace/back: a process that holds it open, and says on descriptor 3 when it is there
 mkdir -p /run/user/1000/qlan/up/namespace
-(nsenter --target=${pid_realm} --user --net --pid --preserve-credentials unshare --net sh -c '(read -r stat </proc/self/stat; echo "$stat" >"$0" && echo >&3 && exec 3>&- && exec env --ignore-signal=CHLD sleep infinity) >/dev/null 2>&1 &' /run/user/1000/qlan/up/namespace/back.dhcp 3>&1 >/dev/null 2>/run/user/1000/qlan/up/namespace/back.dhcp.log &) | head -n 1 >/dev/null
-pid_back_dhcp=$(pid_of /run/user/1000/qlan/up/namespace/back.dhcp)
+(nsenter --target=${pid_realm} --user --net --pid --preserve-credentials unshare --net sh -c '(read -r stat </proc/self/stat; echo "$stat" >"$0" && echo >&3 && exec 3>&- && exec env --ignore-signal=CHLD sleep infinity) >/dev/null 2>&1 &' /run/user/1000/qlan/up/namespace/back 3>&1 >/dev/null 2>/run/user/1000/qlan/up/namespace/back.log &) | head -n 1 >/dev/null
+pid_back=$(pid_of /run/user/1000/qlan/up/namespace/back)
 
-nsenter --target=${pid_back_dhcp} --user --net --preserve-credentials ip -batch - <<END
+nsenter --target=${pid_back} --user --net --preserve-credentials ip -batch - <<END
 link set dev lo up
+link add name back address 52:8d:fc:af:0d:18 mtu 1500 group 1902964336 type bridge stp_state 0 forward_delay 0 mcast_snooping 0
+END
+
+nsenter --target=${pid_back} --user --net --preserve-credentials sh -c 'echo 1 >/proc/sys/net/ipv6/conf/back/disable_ipv6'
+
+nsenter --target=${pid_back} --user --net --preserve-credentials ip -batch - <<END
+link set dev back alias qlan:up:bridge/back up
 END
 
 nsenter --target=${pid_realm} --user --net --preserve-credentials ip -batch - <<END
-link add name back address 52:8d:fc:af:0d:18 mtu 1500 group 1902964336 type bridge stp_state 0 forward_delay 0 mcast_snooping 0
-link set dev back alias qlan:up:bridge/back up
 link add name lan address 52:fe:94:e7:a5:a8 mtu 1500 group 1902964336 type bridge stp_state 0 forward_delay 0 mcast_snooping 0
-link set dev lan alias qlan:up:bridge/lan up
-link add name back.dhcp mtu 1500 group 1902964336 type veth peer name dhcp address 52:c9:e9:7e:fd:de mtu 1500 netns ${pid_back_dhcp}
-link set dev back.dhcp master back alias qlan:up:veth/back up
 END
 
-nsenter --target=${pid_back_dhcp} --user --net --preserve-credentials ip -batch - <<END
-link set dev dhcp up
-addr add 10.82.66.1/24 dev dhcp
+nsenter --target=${pid_realm} --user --net --preserve-credentials sh -c 'echo 1 >/proc/sys/net/ipv6/conf/lan/disable_ipv6'
+
+nsenter --target=${pid_realm} --user --net --preserve-credentials ip -batch - <<END
+link set dev lan alias qlan:up:bridge/lan up
+END
+
+nsenter --target=${pid_back} --user --net --preserve-credentials ip -batch - <<END
+addr add 10.82.66.1/24 dev back
 END
 
 nsenter --target=${pid_realm} --user --net --preserve-credentials ip -batch - <<END
@@ -62,7 +68,7 @@ END
 mkdir -p /run/user/1000/qlan/up/dnsmasq/back
 cat >/run/user/1000/qlan/up/dnsmasq/back/conf <<'END'
 # dnsmasq/back of lab script, written by qlan
-interface=dhcp
+interface=back
 except-interface=lo
 bind-interfaces
 no-resolv
@@ -97,10 +103,10 @@ END
 
 mkdir -p /run/user/1000/qlan/up/dnsmasq/back
 cat >/run/user/1000/qlan/up/dnsmasq/back/resource.json <<'END'
-{"type": "Dnsmasq", "network": "back", "interface": "dhcp", "link_key": "veth/back", "address": "10.82.66.1/24", "lab": "script", "namespace": "namespace/back.dhcp", "first": "10.82.66.64", "last": "10.82.66.254", "reservations": [{"type": "Reservation", "mac": "52:87:19:f6:86:18", "address": "10.82.66.64", "name": "web"}], "hosts": [["web", "10.82.66.64"]]}
+{"type": "Dnsmasq", "network": "back", "interface": "back", "link_key": "bridge/back", "address": "10.82.66.1/24", "lab": "script", "namespace": "namespace/back", "first": "10.82.66.64", "last": "10.82.66.254", "reservations": [{"type": "Reservation", "mac": "52:87:19:f6:86:18", "address": "10.82.66.64", "name": "web"}], "hosts": [["web", "10.82.66.64"]]}
 END
 
-nsenter --target=${pid_back_dhcp} --user --net --pid --preserve-credentials dnsmasq --conf-file=/run/user/1000/qlan/up/dnsmasq/back/conf --user=root --group=
+nsenter --target=${pid_back} --user --net --pid --preserve-credentials dnsmasq --conf-file=/run/user/1000/qlan/up/dnsmasq/back/conf --user=root --group=
 
 mkdir -p /run/user/1000/qlan/up/dnsmasq/lan
 cat >/run/user/1000/qlan/up/dnsmasq/lan/conf <<'END'
@@ -151,7 +157,7 @@ cat >/run/user/1000/qlan/up/guest/box/guest.json <<'END'
 END
 
 # guest box
-/usr/bin/python3 -m qlan.host.handover --guest box --folder /run/user/1000/qlan/up/guest/box -- \
+/usr/bin/python3 -m qlan.host.handover --guest box --folder /run/user/1000/qlan/up/guest/box --rootless -- \
   /usr/bin/qemu-system-x86_64 \
     -name box,process=qemu:box \
     -nodefaults \
@@ -167,7 +173,7 @@ END
     -display none \
     -drive if=virtio,format=qcow2,file=/lab/box.qcow2 \
     -netdev user,id=net0,hostname=box,hostfwd=tcp:127.0.0.1:2222-:22 \
-    -device virtio-net-pci,id=nic0,netdev=net0,mac=52:a6:7e:1f:1a:08,romfile= <<'END'
+    -device virtio-net-pci,id=nic0,netdev=net0,mac=52:a6:7e:1f:1a:08,romfile= <<END
 END
 
 mkdir -p /run/user/1000/qlan/up/guest/web
@@ -176,7 +182,7 @@ cat >/run/user/1000/qlan/up/guest/web/guest.json <<'END'
 END
 
 # guest web
-/usr/bin/python3 -m qlan.host.handover --guest web --folder /run/user/1000/qlan/up/guest/web --tap web.0 --tap web.1 --namespace "$pid_realm" --enter "nsenter --target=${pid_realm} --user --net --preserve-credentials" -- \
+/usr/bin/python3 -m qlan.host.handover --guest web --folder /run/user/1000/qlan/up/guest/web --rootless --tap ${pid_realm}:web.0 --tap ${pid_back}:web.1 -- \
   /usr/bin/qemu-system-x86_64 \
     -name web,process=qemu:web \
     -nodefaults \
@@ -194,8 +200,8 @@ END
     -netdev tap,id=net0,fd=5 \
     -device virtio-net-pci,id=nic0,netdev=net0,mac=52:76:c8:aa:f7:1d,romfile= \
     -netdev tap,id=net1,fd=6 \
-    -device e1000,id=nic1,netdev=net1,mac=52:87:19:f6:86:18,romfile= <<'END'
-link set dev web.0 master lan mtu 1500 group 1902964336 alias qlan:up:tap/web/0 up
-link set dev web.1 master back mtu 1500 group 1902964336 alias qlan:up:tap/web/1 up
+    -device e1000,id=nic1,netdev=net1,mac=52:87:19:f6:86:18,romfile= <<END
+${pid_realm} link set dev web.0 master lan mtu 1500 group 1902964336 alias qlan:up:tap/web/0 up
+${pid_back} link set dev web.1 master back mtu 1500 group 1902964336 alias qlan:up:tap/web/1 up
 END
 
