@@ -11,7 +11,7 @@ from typing import Any
 from qlan import names
 from qlan.host import files, link, process
 from qlan.host.namespace import find_holder
-from qlan.render.enter import counted_in, enter
+from qlan.render.enter import REALM, counted_in, enter
 from qlan.render.layout import Layout
 from qlan.resources import codec
 from qlan.resources.model import (
