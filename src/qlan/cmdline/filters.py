@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from qlan.cmdline.check import check_value, fault_at, is_open, unknown_key
+from qlan.cmdline.check import ID, check_value, fault_at, is_open, unknown_key
 from qlan.cmdline.model import Clause, Fault
 from qlan.cmdline.schema import Rules
 from qlan.cmdline.tokens import Setting
@@ -33,8 +33,7 @@ def check_filter(clause: Clause, rules: Rules) -> Iterator[Fault]:
     if options is None:
         yield fault_at(clause, clause.setting("qom-type"), f"no object {name!r}", "", nearest(name, rules.filters))
         return
-    if clause.value("id") is None:
-        yield fault_at(clause, None, "id= is missing", "id=NAME")
+    yield from _check_id(clause)
     if not options:
         return
     for item in clause.settings:
@@ -48,6 +47,14 @@ def check_filter(clause: Clause, rules: Rules) -> Iterator[Fault]:
         if all(clause.value(key) is None for key in group):
             keys = " or ".join(f"{key}=" for key in group)
             yield fault_at(clause, None, f"{keys} is missing for {name}", f"{group[0]}=...")
+
+
+def _check_id(clause: Clause) -> Iterator[Fault]:
+    own_id = next((setting for setting in clause.settings if setting.key == "id"), None)
+    if own_id is None:
+        yield fault_at(clause, None, "id= is missing", "id=NAME")
+    elif not ID.fullmatch(own_id.value) and not is_open(clause, own_id.value):
+        yield fault_at(clause, own_id, f"{own_id.value!r} is no id", "a letter, then letters, digits, - . _")
 
 
 def _check_item(clause: Clause, item: Setting, kind: str) -> Iterator[Fault]:

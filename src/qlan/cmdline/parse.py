@@ -27,7 +27,7 @@ def find_program(words: tuple[Word, ...]) -> int | None:
     first = next((index for index, word in enumerate(words) if word.text.startswith("-")), len(words))
     options = {word.text.lstrip("-") for word in words[first:]}
     if options & {"netdev", "nic", "net", "device", "hda", "cdrom", "drive", "kernel"} and 0 < first <= 2:
-        return first - 1
+        return None if "=" in words[first - 1].text else first - 1
     return None
 
 

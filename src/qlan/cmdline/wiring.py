@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address
 
 from qlan.cmdline.check import HELP, backend_name, check_value, fault_at, is_open
@@ -57,17 +57,28 @@ class Wiring:
 
     plugs: tuple[Plug, ...]
     cards: tuple[Card, ...]
+    _by_id: dict[str, Plug] = field(init=False, compare=False, repr=False)
+    _by_hub: dict[int, tuple[Plug, ...]] = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Index: a line of 100 kB can have thousands of both."""
+        by_hub: dict[int, list[Plug]] = {}
+        for plug in self.plugs:
+            if plug.hub is not None and plug.type != "hubport":
+                by_hub.setdefault(plug.hub, []).append(plug)
+        object.__setattr__(self, "_by_id", {plug.id: plug for plug in reversed(self.plugs)})
+        object.__setattr__(self, "_by_hub", {hub: tuple(plugs) for hub, plugs in by_hub.items()})
 
     def plug(self, name: str) -> Plug | None:
-        """The netdev of that id."""
-        return next((plug for plug in self.plugs if plug.id == name), None)
+        """The netdev of that id; of two the first."""
+        return self._by_id.get(name)
 
     def reached(self, card: Card) -> tuple[Plug, ...]:
         """What the NIC hears: its netdev, or everything on its hub."""
         own = self.plug(card.netdev) if card.netdev else None
         hub = own.hub if own and own.type == "hubport" else card.hub
         if hub is not None:
-            return tuple(plug for plug in self.plugs if plug.hub == hub and plug.type != "hubport")
+            return self._by_hub.get(hub, ())
         return (own,) if own else ()
 
 
@@ -128,8 +139,9 @@ def _plugs(line: CommandLine) -> Iterator[Plug]:
 def _cards(line: CommandLine, rules: Rules, plugs: tuple[Plug, ...]) -> Iterator[Card]:
     """The NICs that were asked for, in order; without mac= their address is "" yet."""
     onboard = default_model(line, rules)
+    made = {id(plug.clause): plug for plug in plugs}
     for index, clause in enumerate(line.of_kind(Kind.NETDEV, Kind.NIC, Kind.NET, Kind.DEVICE)):
-        plug = next((plug for plug in plugs if plug.clause is clause), None)
+        plug = made.get(id(clause))
         is_card = clause.kind is Kind.DEVICE or (clause.kind is Kind.NIC and plug) or backend_name(clause) == "nic"
         if clause.kind is Kind.NETDEV or not is_card or clause.value("driver") in HELP:
             continue
@@ -145,13 +157,15 @@ def _given_macs(cards: list[Card]) -> list[str]:
     """Those without a MAC get 52:54:00:12:34:56 and up; -nic is served first, then -net, then -device."""
     macs = [card.mac for card in cards]
     used: set[str] = set()
+    free = FIRST_MAC
     for kind in (None, Kind.NIC, Kind.NET, Kind.DEVICE):
         for index, card in enumerate(cards):
             if (card.clause.kind if card.clause else None) is not kind:
                 continue
             if not macs[index]:
-                free = (_shown_mac(FIRST_MAC + step) for step in range(len(cards) + len(used) + 1))
-                macs[index] = next(mac for mac in free if mac not in used)
+                while (mac := _shown_mac(free)) in used:
+                    free += 1
+                macs[index] = mac
             used.add(macs[index])
     return macs
 
@@ -334,8 +348,12 @@ def _character_devices(line: CommandLine) -> Iterator[Fault]:
 
 
 def _globals(line: CommandLine, wiring: Wiring, rules: Rules) -> Iterator[Fault]:
-    """A property that the model lacks stops QEMU as soon as there is such a NIC."""
+    """A wrong property stops QEMU as soon as it makes such a NIC.
+
+    Before 9.0 a PC that makes a NIC of its own (-nic, -net nic, the default one) looked at all PCI NICs' classes first.
+    """
     models = {card.model for card in wiring.cards}
+    onboard = any(card.clause is None or card.clause.kind is not Kind.DEVICE for card in wiring.cards)
     for clause in line.of_kind(Kind.GLOBAL):
         first = clause.settings[0] if clause.settings else None
         if first is None or "." not in first.key:
@@ -343,7 +361,9 @@ def _globals(line: CommandLine, wiring: Wiring, rules: Rules) -> Iterator[Fault]
         else:
             driver, name = first.key.split(".", 1)
         device = rules.device(driver)
-        in_use = device is not None and (device.name in models or rules.version >= _STRICT_GLOBALS_SINCE)
+        in_use = device is not None and (
+            device.name in models or (onboard and device.bus == "PCI") or rules.version >= _STRICT_GLOBALS_SINCE
+        )
         if device and in_use and driver == device.name and name not in device.options:
             yield fault_at(clause, first, f"{driver} has no {name!r}", "", nearest(name, device.options))
         elif device and in_use and driver == device.name and first is not None and name != "addr":

@@ -72,6 +72,13 @@ OWN = {
     "netdev": ["n0", "n1", ""],
     "addr": ["05", "5.1", "20", "x"],
     "bootindex": ["1", "x", "-1"],
+    "file": ["/dev/null"],
+    "queue": ["all", "rx", "tx", "both"],
+    "status": ["on", "off", "maybe"],
+    "insert": ["before", "behind", "beside"],
+    "position": ["head", "tail", "middle"],
+    "interval": ["1", "1000", "0", "x"],
+    "maxlen": ["65536", "0", "x"],
     "rx_queue_size": ["256", "512", "1024", "2048", "300", "128", "x"],
     "tx_queue_size": ["256", "512", "1024", "2048", "300", "0x100", "x"],
     "duplex": ["half", "full", "both", ""],
@@ -163,6 +170,17 @@ def line(dice: random.Random, rules: cmdline.Rules) -> list[str]:
         return ["-nic", netdev(dice, rules, dice.choice([*TYPES, "none"]), "nic")]
     if shape < 0.8:
         return ["-net", netdev(dice, rules, dice.choice(["user", "none", "nic", "hubport"]), "net"), "-net", "nic"]
+    if shape < 0.86:
+        kind = dice.choice(["filter-dump", "filter-buffer", "filter-rewriter", "filter-replay", "filter-dumb"])
+        options = dict(rules.filters.get(kind, {"bogus": "str"}))
+        words = [f"id={dice.choice(['f', 'f', '9'])}", f"netdev={dice.choice(['n0', 'n0', 'n0', 'n1'])}"]
+        words += [word for word in settings(dice, options, 4) if dice.random() < 0.9]
+        return ["-netdev", "user,id=n0", "-object", ",".join([kind, *words])]
+    if shape < 0.9:
+        model = dice.choice(["e1000", "virtio-net-pci", "rtl8139", "e1000x"])
+        known = rules.devices.get(model)
+        name, *_ = settings(dice, dict(known.options) if known else {"x": "str"}, 1) or ["mac=x"]
+        return ["-global", f"{model}.{name if '=' in name else name + '=on'}", "-nic", "user,model=e1000"]
     models = [name for name, model in rules.devices.items() if model.bus == "PCI" and name not in ("rocker", "pvrdma")]
     model = dice.choice(models)
     options = dict(rules.devices[model].options)
