@@ -92,11 +92,20 @@ def test_a_private_network_leads_nowhere_else(shop: BootedLab) -> None:
     shop.sh("cache", "ip route del default")
 
 
-def test_the_host_has_no_address_on_a_private_network(shop: BootedLab) -> None:
-    links = {
-        line.split()[1]: line for line in shop.in_realm("ip", "-o", "address").stdout.splitlines() if "inet" in line
-    }
-    assert not any(name.startswith(("back", "served")) for name in links if "inet6" not in links[name])
+def test_the_host_is_not_on_a_private_network(shop: BootedLab) -> None:
+    """Neither its bridge nor an address, of either family, is where the host's own are."""
+    links = shop.in_realm("ip", "-o", "link").stdout
+    assert "back" not in links and "served" not in links
+    assert [line for line in shop.in_realm("ip", "-o", "-6", "address").stdout.splitlines() if " lo " not in line] == []
+
+
+def test_all_who_answer_on_a_private_network_are_its_guests(shop: BootedLab) -> None:
+    """IPv6 finds everyone on a link: each answer to a ping of all nodes must come from a guest's own address."""
+    own = [line.split()[3].split("/")[0] for guest, nic in (("cache", "eth0"), ("db", "eth1"))
+           for line in shop.sh(guest, f"ip -o -6 addr show dev {nic}").splitlines()]  # fmt: skip
+    text = shop.shell("cache").try_run("ping -6 -c 3 -W 2 -I eth0 ff02::1").output
+    answers = set(re.findall(r"from (fe80:[0-9a-f:]+[0-9a-f])", text))
+    assert answers <= set(own), (answers, own)
 
 
 def test_a_private_network_with_dhcp_gives_addresses_and_nothing_more(shop: BootedLab) -> None:
