@@ -24,7 +24,7 @@ from qlan import cmdline  # noqa: E402
 
 GOLDEN = ROOT / "tests/golden/cmdline"
 LETTERS = [*",=-.:'\"\\$`{}[]#&|;<> \n\t0129axné\0", "no", "on", "id=", ",,", "-netdev ", "-nic ", "hostfwd="]
-SLOW_S = 1.0
+SLOW_S = 3.0
 
 
 def seeds() -> list[str]:

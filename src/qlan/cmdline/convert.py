@@ -6,8 +6,9 @@ What the other form cannot say stays as it was, with a note.  NICs keep the addr
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from qlan.cmdline.check import HELP, NESTED, backend_name
 from qlan.cmdline.model import Clause, CommandLine, Form, Kind, Other
@@ -47,7 +48,8 @@ class _Edit:
     wiring: Wiring
     instead: dict[int, list[Part]]
     notes: list[Note]
-    names: set[str]
+    names: Counter[str]
+    numbers: dict[str, int] = field(default_factory=dict)
 
     def put(self, clause: Clause, *parts: Part) -> None:
         self.instead[id(clause)] = list(parts)
@@ -57,10 +59,10 @@ class _Edit:
 
     def fresh(self, stem: str) -> str:
         """An id that nothing has yet."""
-        number = 0
+        number = self.numbers.get(stem, 0)
         while f"{stem}{number}" in self.names:
             number += 1
-        self.names.add(f"{stem}{number}")
+        self.numbers[stem] = number + 1
         return f"{stem}{number}"
 
     def result(self) -> Converted:
@@ -88,15 +90,19 @@ def to_nic(line: CommandLine, rules: Rules) -> Converted:
     edit = _edit(line, rules)
     _old_options(edit)
     count = len(line.of_kind(Kind.NIC))
+    plugged: dict[str, list[Card]] = {}
+    for card in edit.wiring.cards:
+        if card.clause:
+            plugged.setdefault(card.netdev, []).append(card)
     for plug in edit.wiring.plugs:
-        if plug.clause and plug.clause.kind is Kind.NETDEV and _pair_to_nic(edit, plug, plug.clause, count):
+        if plug.clause and plug.clause.kind is Kind.NETDEV and _pair_to_nic(edit, plug, plugged, count):
             count += 1
     _hub_to_nic(edit)
     return edit.result()
 
 
 def _edit(line: CommandLine, rules: Rules) -> _Edit:
-    names = {part.value("id") or "" for part in line.parts if isinstance(part, Clause)}
+    names = Counter(part.value("id") or "" for part in line.parts if isinstance(part, Clause))
     return _Edit(line, rules, wire(line, rules), {}, [], names)
 
 
@@ -130,7 +136,7 @@ def _nic_to_pair(edit: _Edit, card: Card, clause: Clause) -> None:
         edit.note(clause, f"QEMU {edit.rules.name} has no device {card.model}")
         return
     own_id = clause.value("id") or ""
-    if sum(plug.id == own_id for plug in edit.wiring.plugs) != 1:  # before QEMU 6.0 a -netdev may have it too
+    if not own_id or edit.names[own_id] > 1:  # before QEMU 6.0 a -netdev may have it too
         own_id = edit.fresh("net")
     netdev = make_clause(Kind.NETDEV, _backend(clause, name, own_id, frozenset({"model", "mac"})), clause)
     edit.put(clause, netdev, _device(edit, card, own_id, clause))
@@ -223,11 +229,12 @@ def _nothing(edit: _Edit) -> None:
             edit.put(clause, make_clause(Kind.NIC, (Setting("type", "none", Spelling.IMPLIED),), clause))
 
 
-def _pair_to_nic(edit: _Edit, plug: Plug, clause: Clause, count: int) -> bool:
+def _pair_to_nic(edit: _Edit, plug: Plug, plugged: dict[str, list[Card]], count: int) -> bool:
     """Whether the netdev and its device became one -nic."""
+    clause = _clause_of(plug)
     if plug.type in HELP:
         return False
-    cards = [card for card in edit.wiring.cards if card.netdev == plug.id and card.clause]
+    cards = plugged.get(plug.id, [])
     reason = _hindrance(edit, plug, cards, count)
     if reason:
         edit.note(clause, f"-netdev {plug.id}: {reason}")
@@ -275,7 +282,8 @@ def _is_named_elsewhere(edit: _Edit, name: str, card: Card) -> bool:
     """Whether a filter or a hub port asks for the netdev by its id."""
     return any(
         clause.value("netdev") == name and clause is not card.clause
-        for clause in edit.line.of_kind(Kind.OBJECT, Kind.NETDEV, Kind.NIC)
+        for clause in edit.line.clauses
+        if clause.kind is Kind.OBJECT or backend_name(clause) == "hubport"
     )
 
 

@@ -15,7 +15,7 @@ from qlan.cmdline.schema import Rules
 from qlan.cmdline.shell import Word
 from qlan.cmdline.usermode import UserMode, read_user_mode
 from qlan.cmdline.warn import SHARED, Bridges, warnings_of
-from qlan.cmdline.wiring import Card, Plug, Wiring, wire
+from qlan.cmdline.wiring import Card, Wiring, wire
 from qlan.facts import Facts
 
 _EMPTY = Word("")
@@ -95,7 +95,7 @@ def explain(reading: Reading, rules: Rules, facts: Facts | None = None, bridges:
         version=rules.name,
         errors=reading.faults,
         warnings=tuple(warnings_of(reading, wiring, rules, modes, facts, bridges)),
-        netdevs=tuple(_netdev(plug, wiring, modes) for plug in wiring.plugs),
+        netdevs=tuple(_netdevs(wiring, modes)),
         nics=tuple(_nic(card, wiring) for card in wiring.cards),
         forwards=forwards,
         convertible=_convertible(reading, rules),
@@ -117,12 +117,25 @@ def _user_modes(reading: Reading, wiring: Wiring, rules: Rules) -> dict[str, Use
     return found
 
 
-def _netdev(plug: Plug, wiring: Wiring, modes: dict[str, UserMode]) -> NetdevView:
-    mode = modes.get(plug.id)
-    nics = tuple(card.name for card in wiring.cards if plug in wiring.reached(card) or card.netdev == plug.id)
-    subnet = str(mode.network) if mode and mode.ipv4 else str(mode.network6) if mode else ""
-    guest = str(mode.dhcp_start) if mode and mode.ipv4 else ""
-    return NetdevView(plug.id, plug.type, subnet, guest, reach_of(plug, mode), nics)
+def _netdevs(wiring: Wiring, modes: dict[str, UserMode]) -> Iterator[NetdevView]:
+    """Each netdev with the NICs that hear it; those of one hub share one list."""
+    own: dict[str, list[str]] = {}
+    hubs: dict[int, list[str]] = {}
+    for card in wiring.cards:
+        plug = wiring.plug(card.netdev)
+        hub = plug.hub if plug and plug.type == "hubport" else card.hub
+        if hub is not None:
+            hubs.setdefault(hub, []).append(card.name)
+        if card.netdev:
+            own.setdefault(card.netdev, []).append(card.name)
+    shared = {hub: tuple(names) for hub, names in hubs.items()}
+    for plug in wiring.plugs:
+        mode = modes.get(plug.id)
+        on_hub = plug.hub is not None and plug.type != "hubport"
+        nics = shared.get(plug.hub or 0, ()) if on_hub else tuple(own.get(plug.id, ()))
+        subnet = str(mode.network) if mode and mode.ipv4 else str(mode.network6) if mode else ""
+        guest = str(mode.dhcp_start) if mode and mode.ipv4 else ""
+        yield NetdevView(plug.id, plug.type, subnet, guest, reach_of(plug, mode), nics)
 
 
 def _nic(card: Card, wiring: Wiring) -> NicView:
