@@ -154,17 +154,18 @@ def _ends(expires_s: int | None) -> str:
 def _network_data(bridge: Bridge, view: _View) -> dict[str, object]:
     name = bridge.network
     server = view.known.get(f"dnsmasq/{name}")
+    is_private = bridge.namespace == f"namespace/{name}"  # an address in there is the server's, and nobody's else
     hosts = [str(one.interface) for one in view.known.values()
-             if isinstance(one, Address) and one.link_key == bridge.key]  # fmt: skip
+             if isinstance(one, Address) and one.link_key == bridge.key and not is_private]  # fmt: skip
     dhcp = isinstance(server, Dnsmasq) and server.first is not None
     return {
-        "name": name, "kind": "host-only" if hosts else "private", "bridge": bridge.name, "mac": bridge.mac,
+        "name": name, "kind": "private" if is_private else "host-only", "bridge": bridge.name, "mac": bridge.mac,
         "mtu_bytes": bridge.mtu_bytes, "realm": view.lab.realm.value, "addresses": hosts,
         "dhcp": {"first": str(server.first), "last": str(server.last), "lease_time_s": server.lease_time_s,
                  "server": str(server.address.ip)} if isinstance(server, Dnsmasq) and dhcp else None,
         "dns": {"server": str(server.address.ip), "domain": server.lab}
         if isinstance(server, Dnsmasq) and server.dns else None,
-        "reach": {"guests": True, "host": bool(hosts), "outside": False},
+        "reach": {"guests": True, "host": not is_private, "outside": False},
         "members": [{"guest": nic.guest, "nic": nic.index, "mac": nic.mac} for nic in view.known.values()
                     if isinstance(nic, Nic) and network_of(nic, view.known) == name],
         "leases": [plain(lease) for lease in all_leases(view.lab.layout, view.known).get(name, {}).values()],
@@ -174,6 +175,7 @@ def _network_data(bridge: Bridge, view: _View) -> dict[str, object]:
 def _network_lines(data: Mapping[str, object]) -> Iterator[str]:
     yield f"network {painted(str(data['name']), BOLD)}: {data['kind']}, {data['realm']}"
     where = "in the lab's own namespace (`qlan exec`)" if data["realm"] == "rootless" else "on this machine"
+    where = "in a namespace of its own" if data["kind"] == "private" else where
     yield f"  bridge      {data['bridge']} {where}, {data['mac']}, MTU {data['mtu_bytes']}"
     addresses = data["addresses"]
     yield f"  address     {', '.join(addresses) if isinstance(addresses, list) and addresses else 'none'}"

@@ -99,9 +99,9 @@ def test_a_stat_line_of_a_qemu() -> None:
     assert process.parse_stat(text("linux-6.18/stat")) == process.Stat(*_stat_of_the_file())
 
 
-def _stat_of_the_file() -> tuple[int, int, str]:
+def _stat_of_the_file() -> tuple[int, int, str, int]:
     words = text("linux-6.18/stat").split()
-    return int(words[0]), int(words[21]), words[2]  # proc(5): fields 1, 22, 3
+    return int(words[0]), int(words[21]), words[2], int(words[3])  # proc(5): fields 1, 22, 3, 4
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=15))

@@ -11,7 +11,11 @@ from qlan.topology.model import Topology, mark_of
 from qlan.topology.scalars import Unreadable, quoted
 
 RESERVED = {
-    "network": {"user": "stands for user-mode networking in `nics`", "none": "stands for no NIC in `nics`"},
+    "network": {
+        "user": "stands for user-mode networking in `nics`",
+        "none": "stands for no NIC in `nics`",
+        "realm": "is the lab's own namespace",
+    },
     "guest": {
         "localhost": "is every machine's name for itself",
         "ignore": "is a word of dnsmasq's reservations",
