@@ -94,9 +94,11 @@ def test_a_private_network_leads_nowhere_else(shop: BootedLab) -> None:
 
 def test_the_host_is_not_on_a_private_network(shop: BootedLab) -> None:
     """Neither its bridge nor an address, of either family, is where the host's own are."""
-    links = shop.in_realm("ip", "-o", "link").stdout
-    assert "back" not in links and "served" not in links
-    assert [line for line in shop.in_realm("ip", "-o", "-6", "address").stdout.splitlines() if " lo " not in line] == []
+    links = [line.split()[1] for line in shop.in_realm("ip", "-o", "link").stdout.splitlines()]
+    assert any(name.startswith("lan") for name in links)
+    assert not [name for name in links if name.startswith(("back", "served", "cache"))]
+    addresses = shop.in_realm("ip", "-o", "-6", "address").stdout.splitlines()
+    assert not [line for line in addresses if line.split()[1].startswith("lan")], "a guest could renumber the host"
 
 
 def test_all_who_answer_on_a_private_network_are_its_guests(shop: BootedLab) -> None:
