@@ -20,7 +20,7 @@ _PLAIN = re.compile(r"[A-Za-z_/.][A-Za-z0-9_/.+-]*(?: [A-Za-z0-9_/.+=-]+)*", re.
 _ADDRESS = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}(?:/[0-9]{1,2}|-[0-9.]+)?", re.ASCII)
 _NUMBER = re.compile(r"[1-9][0-9]{0,8}[KMGT]?|[1-9][0-9]{0,8}[smhdw]", re.ASCII)
 _SPECIAL = frozenset({"null", "true", "false", "yes", "no", "on", "off", "y", "n", ".inf", ".nan"})
-_MENDS_MAX = 200
+_ROUNDS_MAX = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +43,13 @@ def write(imported: Imported) -> str:
 
 def _mended(lines: list[str]) -> str:
     """The text without the lines that our reader refuses: they become comments that say why."""
-    for _ in range(_MENDS_MAX):
+    for _ in range(_ROUNDS_MAX):
         problems = _problems("\n".join(lines) + "\n")
         if not problems:
             return "\n".join(lines) + "\n"
-        first = next((one for one in problems if one.mark), problems[0])
-        assert first.mark is not None, first
-        lines = _without(lines, first.mark.line - 1, first.what)
+        wrong = {one.mark.line - 1: one.what for one in reversed(problems) if one.mark}
+        for at in sorted(wrong, reverse=True):  # from below, so that the lines above keep their places
+            lines = _without(lines, at, wrong[at])
     raise AssertionError(f"the imported text cannot be mended: {problems[0]}")
 
 

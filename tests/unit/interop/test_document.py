@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
@@ -84,6 +85,15 @@ def test_what_our_reader_refuses_becomes_a_comment_that_says_why() -> None:
     for words in ("10.9.9.9 is outside of 10.1.0.0/24", "no network `nowhere`", "have one MAC", "nothing to boot from"):
         assert words in text
     assert "#   address: 10.9.9.9" in text
+
+
+def test_a_great_many_faults_are_mended_at_once() -> None:
+    nic = Nic(user=UserNetwork(), mac="52:54:00:00:00:01", mtu_bytes=9000)
+    guests = tuple(Guest(f"g{index}", (Disk(Path(f"/d{index}")),), nics=(nic,)) for index in range(400))
+    start = time.monotonic()
+    topology = load.parse(written(Topology("shop", guests=guests)), "/lab/qlan.yaml")
+    assert time.monotonic() - start < 10
+    assert [guest.nics[0].mac for guest in topology.guests] == ["52:54:00:00:00:01", *[None] * 399]
 
 
 def test_notes_stand_at_their_places_and_stay_comments() -> None:
