@@ -17,7 +17,7 @@ from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qlan.errors import ConflictError, HostError
+from qlan.errors import ConflictError
 from qlan.host import files
 from qlan.realm import Realm
 from qlan.render.layout import Layout
@@ -105,12 +105,16 @@ def _sign(fd: int) -> None:
 
 
 def read_record(layout: Layout) -> Record | None:
-    """What was wanted last, or None if the lab is not up."""
+    """What was wanted last, or None if the lab is not up or the record is no longer readable (a damaged file; another
+    version of qlan wrote it): what is there is found without it.
+    """
     data = files.read_json(layout.record)
-    if not isinstance(data, dict):
+    try:
+        source = Path(data["source"]) if data["source"] else None
+        wanted = {one.key: one for one in map(codec.decode, data["wanted"])}
+        return Record(data["lab"], Realm(data["realm"]), source, data["digest"], wanted)
+    except (ValueError, KeyError, TypeError, AttributeError):
         return None
-    source = Path(data["source"]) if data["source"] else None
-    return Record(data["lab"], Realm(data["realm"]), source, data["digest"], _resources(data["wanted"]))
 
 
 def write_record(layout: Layout, record: Record) -> None:
@@ -208,22 +212,14 @@ def find_lab(layout: Layout, source: Path) -> str | None:
     return None
 
 
-def _resources(rows: list[dict[str, Any]]) -> Resources:
-    try:
-        return {one.key: one for one in map(codec.decode, rows)}
-    except (ValueError, KeyError, TypeError) as error:
-        raise HostError(
-            f"the lab's record is not readable: {error}", hint="another version of qlan wrote it"
-        ) from error
-
-
 def _picks(data: Any) -> Picks:
     from qlan.topology.model import Picks
 
-    if not isinstance(data, dict):
-        return Picks({}, {}, {})
-    return Picks(
-        {name: IPv4Network(subnet) for name, subnet in data.get("subnets", {}).items()},
-        {name: IPv4Address(address) for name, address in data.get("addresses", {}).items()},
-        dict(data.get("ports", {})),
-    )
+    try:
+        return Picks(
+            {name: IPv4Network(subnet) for name, subnet in data["subnets"].items()},
+            {name: IPv4Address(address) for name, address in data["addresses"].items()},
+            {name: int(port) for name, port in data["ports"].items()},
+        )
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return Picks({}, {}, {})  # none yet, or damaged: it is picked anew
