@@ -251,7 +251,7 @@ class Lab:
             realm.value,
             record.source if record else None,
             status.guests(self.layout, wanted, there, pids),
-            status.drift(wanted, there),
+            status.drift(wanted, there) if record else (f"! {self.layout.record} is not readable",),
             self._is_edited(record),
         )
 

@@ -142,9 +142,24 @@ def spawn(argv: Sequence[str], numbered: Iterable[tuple[int, int]]) -> None:
 
     In a session of its own, so that a Ctrl-C in our terminal does not reach it.
     """
-    actions = [*placed(numbered)]
+    actions = [*_closed(), *placed(numbered)]
     child = os.posix_spawnp(argv[0], list(argv), environment(), file_actions=actions, setsid=True)
     os.waitpid(child, 0)
+
+
+def _closed() -> list[Any]:
+    """posix_spawn's actions that close what we were started with ourselves (a lock of `flock FILE qlan up`, the pipe of
+    somebody who reads our output): it would be held as long as a guest runs.
+    """
+    found = [int(entry.name) for entry in os.scandir("/proc/self/fd")]
+    return [(os.POSIX_SPAWN_CLOSE, fd) for fd in found if fd > 2 and _is_inherited(fd)]
+
+
+def _is_inherited(fd: int) -> bool:
+    try:
+        return os.get_inheritable(fd)
+    except OSError:  # the descriptor of the listing itself
+        return False
 
 
 def placed(numbered: Iterable[tuple[int, int]]) -> list[Any]:

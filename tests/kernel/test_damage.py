@@ -1,0 +1,63 @@
+"""Records that were lost or damaged under a running lab: what runs is found all the same, and nothing is left."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from .place import IS_ROOT, Place
+
+LAB_AT = Path(__file__).with_name("lab_at.py")
+RECORDS = (
+    "lab.json",
+    "guest",
+    "guest/web/guest.json",
+    "guest/web/process",
+    "dnsmasq",
+    "dnsmasq/lan/resource.json",
+    "dnsmasq/lan/pid",
+    "namespace/back",
+    *(() if IS_ROOT else ("namespace/realm",)),
+)
+GARBAGE = ("", '{"garbage":', "[]", '{"lab": 3, "realm": "x", "source": 5, "digest": 0, "wanted": 7}')
+
+
+def damage(path: Path, how: str | None) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    elif how is None:
+        path.unlink()
+    else:
+        path.write_text(how)
+
+
+@pytest.mark.parametrize("how", [None, *GARBAGE])
+def test_a_damaged_record_of_the_lab_is_no_reason_to_leave_anything(place: Place, lab: Path, how: str | None) -> None:
+    empty = place.snapshot()
+    place.qlan("up", "--no-wait")
+    damage(place.run_dir / "demo" / "lab.json", how)
+    if how is not None:
+        assert "not readable" in place.qlan("status").stdout
+        assert place.qlan("up", "--no-wait", "--restart").returncode == 0
+        assert place.plan(lab) == []
+        damage(place.run_dir / "demo" / "lab.json", how)
+    place.qlan("down", "--force")
+    assert place.snapshot() == empty
+
+
+@pytest.mark.parametrize("record", RECORDS[1:])
+@pytest.mark.parametrize("verb", ["up", "down"])
+def test_what_lost_its_record_is_found_and_ended(place: Place, lab: Path, record: str, verb: str) -> None:
+    empty = place.snapshot()
+    place.qlan("up", "--no-wait")
+    running = len(place.processes())
+    damage(place.run_dir / "demo" / record, GARBAGE[1])
+    if verb == "up":
+        place.run(sys.executable, str(LAB_AT), str(lab), "up", "count", "-1")  # it gives guests no grace
+        assert place.plan(lab) == []
+        assert len(place.processes()) == running
+    place.qlan("down", "--force")
+    assert place.snapshot() == empty
