@@ -104,7 +104,9 @@ def test_a_running_qemu(tmp_path: Path) -> None:
         sleeper.kill()
         sleeper.wait()
     assert qlan("import", "--pid", str(sleeper.pid)).returncode == 2
-    assert "is no QEMU" in qlan("import", "--pid", str(os.getpid())).stderr
+    with subprocess.Popen(["sleep", "60"]) as other:
+        assert "is no QEMU" in qlan("import", "--pid", str(other.pid)).stderr
+        other.kill()
 
 
 def fake(folder: Path) -> list[str]:
