@@ -243,3 +243,14 @@ def test_a_disk_that_another_guest_has_is_named_with_its_user(place: Place) -> N
     assert down(place, one).returncode == 0
     assert up(place, two).returncode == 0
     down(place, two)
+
+
+@pytest.mark.skipif(IS_ROOT, reason="in the host realm exec is the command itself: the same in the rootless run")
+def test_tcpdump_inside_a_rootless_lab(place: Place) -> None:
+    """It drops its rights on its own, which the kernel refuses in a namespace with one user."""
+    file = write(place, "demo")
+    up(place, file)
+    script = "tcpdump -Z root -lnc 1 -i lo icmp 2>&1 & sleep 1; ping -c 1 127.0.0.1 >/dev/null; wait"
+    shown = place.qlan("exec", "-f", file, "--", "sh", "-c", script, timeout=30).stdout
+    down(place, file)
+    assert "ICMP echo request" in shown, shown
