@@ -24,6 +24,7 @@ _LAB_OPTIONS = {"-f": "--file", "--file": "--file", "-l": "--lab", "--lab": "--l
 def main(words: Sequence[str] | None = None) -> int:
     """Run a command line (without the program's name); returns its exit status."""
     argv = list(sys.argv[1:] if words is None else words)
+    _fill_gaps()
     try:
         status = _dispatch(argv)
         sys.stdout.flush()
@@ -36,6 +37,15 @@ def main(words: Sequence[str] | None = None) -> int:
     except Exception as error:
         return _failed(error, argv)
     return status
+
+
+def _fill_gaps() -> None:
+    """Standard descriptors that were closed (`>&-`, some daemons): else the next file opened gets their number."""
+    for name, fd in (("stdin", 0), ("stdout", 1), ("stderr", 2)):
+        if getattr(sys, name) is None:
+            while os.open(os.devnull, os.O_RDWR) < fd:
+                continue
+            setattr(sys, name, open(fd, "r" if fd == 0 else "w", encoding="utf-8"))  # noqa: PTH123, SIM115
 
 
 def _dispatch(argv: list[str]) -> int:
@@ -104,6 +114,13 @@ def _failed(error: Exception, argv: list[str]) -> int:
         options = argv[: argv.index("--")] if "--" in argv else argv
         _say(complaint.as_json(error) if "--json" in options else complaint.as_text(error))
         return error.exit_code
+    import errno
+
+    full = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    if isinstance(error, OSError) and error.filename is None and error.errno in full:
+        _drop_output()
+        _say(f"qlan: error: the output cannot be written: {error.strerror}")
+        return 1
     import traceback
 
     _say("".join(traceback.format_exception(error)) + complaint.REPORT)

@@ -41,8 +41,8 @@ def layout(lab: str) -> Layout:
     else:
         run = _runtime_folder()
         state = _xdg("XDG_STATE_HOME", ".local/state") / "qlan"
-    run = Path(os.environ.get("QLAN_RUN_DIR") or run)
-    state = Path(os.environ.get("QLAN_STATE_DIR") or state)
+    run, state = Path(os.environ.get("QLAN_RUN_DIR") or run), Path(os.environ.get("QLAN_STATE_DIR") or state)
+    run, state = run.absolute(), state.absolute()  # what we start does not run in this folder
     found = Layout(run, state, lab)
     longest = len(os.fsencode(found.guest("x" * 32) / "serial")) - (32 - len(lab) if len(lab) > 32 else 0)
     if longest > SOCKET_PATH_MAX:
@@ -98,7 +98,12 @@ def seed(uid: int) -> str:
 
 def _xdg(variable: str, default: str) -> Path:
     value = os.environ.get(variable, "")
-    return Path(value) if value.startswith("/") else Path.home() / default
+    if value.startswith("/"):
+        return Path(value)
+    try:
+        return Path.home() / default
+    except RuntimeError:
+        raise UsageError(f"user {os.geteuid()} has no home folder", hint="set HOME to a folder of your own") from None
 
 
 def _runtime_folder() -> Path:
