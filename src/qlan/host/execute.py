@@ -133,7 +133,7 @@ class Executor:
 
     def _write(self, commands: list[Write]) -> None:
         for one in commands:
-            files.write(one.path, one.text, uid=one.uid)
+            files.write(one.path, one.text)
 
     def _remove(self, commands: list[Remove]) -> None:
         for one in commands:

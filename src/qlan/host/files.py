@@ -11,16 +11,14 @@ from typing import Any
 from qlan.errors import HostError
 
 
-def write(path: Path, text: str, *, uid: int | None = None, mode: int = 0o644) -> None:
+def write(path: Path, text: str, *, mode: int = 0o644) -> None:
     """Replace a file in one step; its folder is made.  HostError when there is no room or no right."""
     try:
-        _make_folder(path.parent, uid)
+        _make_folder(path.parent)
         temporary = path.with_name(f".{path.name}.{os.getpid()}")
         try:
             temporary.write_text(text, encoding="utf-8")
             temporary.chmod(mode)
-            if uid is not None:
-                os.chown(temporary, uid, -1)
             temporary.replace(path)
         except OSError:
             with contextlib.suppress(OSError):
@@ -30,22 +28,26 @@ def write(path: Path, text: str, *, uid: int | None = None, mode: int = 0o644) -
         raise explained(error, path) from error
 
 
-def make_folder(path: Path, *, uid: int | None = None) -> None:
-    """A folder that others can look into but not change (a dnsmasq without root must read its files).  HostError."""
+def make_folder(path: Path, *, private_to: int | None = None) -> None:
+    """A folder that others can look into but not change (a dnsmasq without root must read its files), whatever the
+    umask says.  private_to: a user to whom it belongs, and nobody else looks into it.  HostError.
+    """
     try:
-        _make_folder(path, uid)
+        _make_folder(path)
+        if private_to is not None:
+            os.chown(path, private_to, -1)
+            path.chmod(0o700)
     except OSError as error:
         raise explained(error, path) from error
 
 
-def _make_folder(path: Path, uid: int | None) -> None:
+def _make_folder(path: Path) -> None:
     if path.is_dir():
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
+    _make_folder(path.parent)
     with contextlib.suppress(FileExistsError):
         path.mkdir(mode=0o755)
-    if uid is not None:
-        os.chown(path, uid, -1)
+        path.chmod(0o755)
 
 
 def read_json(path: Path) -> Any:

@@ -67,7 +67,7 @@ class Started:
 
 def start(boot: Boot, taps: Sequence[int]) -> Started:
     """Start it; the TAPs' descriptors are closed here and live on in QEMU."""
-    files.make_folder(boot.own, uid=boot.run_as)
+    files.make_folder(boot.own, private_to=os.geteuid() if boot.run_as is None else boot.run_as)
     listeners: list[socket.socket] = []
     monitor = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
@@ -88,7 +88,7 @@ def _spawn(boot: Boot, fds: list[int]) -> None:
     """A shell writes the record and becomes QEMU (as another user where run_as says so)."""
     tool(boot.argv[0])
     argv = ["sh", "-c", _RECORD, str(boot.record), *_as_user(boot.run_as), *boot.argv]
-    log = os.open(boot.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+    log = os.open(boot.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
     if boot.run_as is not None:
         os.fchown(log, boot.run_as, -1)
@@ -101,17 +101,17 @@ def _spawn(boot: Boot, fds: list[int]) -> None:
 
 
 def _as_user(uid: int | None) -> list[str]:
-    """The words that drop root: the user with all of its groups (it may need `kvm`)."""
+    """The words that drop root: the user with all of its groups (it may need `kvm`), its name and its home."""
     if uid is None or uid == os.geteuid():
         return []
     import pwd
 
     try:
-        gid = pwd.getpwuid(uid).pw_gid
-        groups = ["--init-groups"]
+        entry = pwd.getpwuid(uid)
     except KeyError:
-        gid, groups = uid, ["--clear-groups"]
-    return ["setpriv", f"--reuid={uid}", f"--regid={gid}", *groups]
+        return ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups", "env", "HOME=/", f"USER={uid}"]
+    whose = [f"HOME={entry.pw_dir}", f"USER={entry.pw_name}", f"LOGNAME={entry.pw_name}"]
+    return ["setpriv", f"--reuid={uid}", f"--regid={entry.pw_gid}", "--init-groups", "env", *whose]
 
 
 def _listen(path: Path, uid: int | None) -> socket.socket:

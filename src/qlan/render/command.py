@@ -40,11 +40,10 @@ class OpenTap:
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """Write a file of ours (its folder is made).  uid: who must be able to read it, None: we alone."""
+    """Write a file of ours (its folder is made), which others may read."""
 
     path: Path
     text: str
-    uid: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,9 +27,7 @@ def create(machine: Machine, scene: Scene) -> list[Command]:
     then = [QmpCall("set_link", (("name", device_id(nic)), ("up", False))) for nic in unplugged]
     if unplugged:
         then.append(QmpCall("cont"))
-    seed: list[Command] = [
-        Write(layout.guest(guest) / "seed" / name, text, machine.run_as) for name, text in machine.seed
-    ]
+    seed: list[Command] = [Write(layout.guest(guest) / "seed" / name, text) for name, text in machine.seed]
     boot = Boot(
         guest,
         tuple(argv(machine, scene)),

@@ -111,8 +111,7 @@ class _Writer:
     def _of(self, command: Command) -> list[str]:
         if isinstance(command, Write):
             folder, path = _quoted([str(command.path.parent)]), _quoted([str(command.path)])
-            owner = [f"chown {command.uid} {path}"] if command.uid is not None else []
-            return [f"mkdir -p {folder}", f"cat >{path} <<'END'", command.text.rstrip("\n"), "END", *owner, ""]
+            return [f"mkdir -p {folder}", f"cat >{path} <<'END'", command.text.rstrip("\n"), "END", ""]
         if isinstance(command, Sysctl):
             inside = self._entered(command.namespace)
             return [f"{inside}sh -c 'echo {command.value} >/proc/sys/{command.path}'", ""]

@@ -95,14 +95,12 @@ mkdir -p /run/user/1000/qlan/cloud/guest/right/seed
 cat >/run/user/1000/qlan/cloud/guest/right/seed/meta-data <<'END'
 {"instance-id": "qlan-5e643a65b1f5673d", "local-hostname": "right"}
 END
-chown 1000 /run/user/1000/qlan/cloud/guest/right/seed/meta-data
 
 mkdir -p /run/user/1000/qlan/cloud/guest/right/seed
 cat >/run/user/1000/qlan/cloud/guest/right/seed/user-data <<'END'
 #cloud-config
 {}
 END
-chown 1000 /run/user/1000/qlan/cloud/guest/right/seed/user-data
 
 mkdir -p /run/user/1000/qlan/cloud/guest/right/seed
 cat >/run/user/1000/qlan/cloud/guest/right/seed/network-config <<'END'
@@ -128,7 +126,6 @@ cat >/run/user/1000/qlan/cloud/guest/right/seed/network-config <<'END'
  }
 }
 END
-chown 1000 /run/user/1000/qlan/cloud/guest/right/seed/network-config
 
 mkdir -p /run/user/1000/qlan/cloud/guest/right
 cat >/run/user/1000/qlan/cloud/guest/right/guest.json <<'END'
