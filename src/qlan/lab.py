@@ -9,6 +9,7 @@ lab.down()
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -282,6 +283,7 @@ class Lab:
                     if restart
                     else {guest: keys for guest, keys in cut.items() if scope.is_edit(guest, wanted, known)}
                 )
+                _check_postponed(postponed, wanted, there)
                 wanted = scope.without(postponed, wanted, there)
                 again = frozenset(f"machine/{guest}" for guest in cut if guest not in postponed)
                 tools.require(step.after for step in plan(wanted, there).steps if step.after is not None)
@@ -379,7 +381,7 @@ class Lab:
         before = self.record
         try:
             if wanted:
-                journal.write_record(self.layout, self._record_of(wanted))
+                self._write_record(self._record_of(wanted))
             done = apply(wanted, host, before=there, replace=again, progress=progress)
         except BaseException:
             self._remember(before, host)
@@ -393,9 +395,15 @@ class Lab:
         source = topology.source if topology else before.source if before else None
         return Record(self.name, self.realm, source, self.digest or (before.digest if before else ""), wanted)
 
+    def _write_record(self, record: Record) -> None:
+        """Its time says when the file was read; one that speaks of an older reading is no younger than any file."""
+        journal.write_record(self.layout, record)
+        if record.digest != self.digest:
+            os.utime(self.layout.record, (0, 0))
+
     def _remember(self, before: Record | None, host: RealHost) -> None:
         if before is not None:
-            journal.write_record(self.layout, before)
+            self._write_record(before)
         elif not host.read():
             host.forget()
 
@@ -422,6 +430,13 @@ class Lab:
     def _same_lab(self, before: Record | None) -> None:
         """A lab of this name from another file is somebody else's."""
         mine = self.topology.source if self.topology else None
+        other = journal.find_lab(self.layout, mine) if mine and not before else None
+        if other and other != self.name:
+            raise ConflictError(
+                f"this file's lab is up already, under the name it had: `{other}`",
+                where=str(mine),
+                hint=f"take that one down first: qlan down -l {other}",
+            )
         if before and before.source and mine and before.source != mine:
             raise ConflictError(
                 f"a lab named `{self.name}` is up already, from {before.source}",
@@ -446,6 +461,16 @@ def guest_names(resources: Resources) -> list[str]:
 
 def _check_guests(guests: Sequence[str], resources: Resources) -> None:
     _check_guest_names(guests, guest_names(resources))
+
+
+def _check_postponed(guests: Iterable[str], wanted: Resources, there: Resources) -> None:
+    """ConflictError if one of them cannot stay as it is, because what it is on would have to be made anew."""
+    for guest in guests:
+        if keys := scope.replaced_under([guest], wanted, there):
+            raise ConflictError(
+                f"guest `{guest}` runs, and the file has changed what it is on: {', '.join(keys)}",
+                hint="`qlan up --restart` restarts it; nothing was changed",
+            )
 
 
 def _check_guest_names(guests: Sequence[str], known: Sequence[str]) -> None:

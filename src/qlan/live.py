@@ -37,7 +37,8 @@ class RealHost:
         self._executor.close()
 
     def read(self) -> Resources:
-        """What is there now, by key."""
+        """What is there now, by key; a TAP that no machine took would not stay, and is let go of first."""
+        self._executor.close()
         return present.read(self.layout, self._known, journal.read_intents(self.layout))
 
     def run(self, steps: Sequence[Step], resources: Mapping[str, Resource]) -> None:

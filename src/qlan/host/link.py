@@ -17,9 +17,10 @@ Row = dict[str, Any]  # one link of `ip -j -d address show`
 
 @dataclass(frozen=True, slots=True)
 class Intents:
-    """Links that we were about to make when we were stopped: by interface name, their key.
+    """Links that the lab has or was about to get when we were stopped: by interface name, their key.
 
-    A link gets its mark only after it exists; between the two it is known by this, and by the lab's group.
+    A link gets its mark only after it exists, and somebody may take it off; then it is known by this, and by the lab's
+    group.
     """
 
     names: Mapping[str, str]
@@ -74,7 +75,7 @@ def _bridge(row: Row, network: str, namespace: str) -> Bridge:
         row.get("address", ""),
         namespace,
         mtu_bytes=row["mtu"],
-        up=_is_up(row),
+        up=_is_up(row) and _is_marked(row),
         stp=bool(data.get("stp_state")),
         forward_delay_cs=data.get("forward_delay", 0),
         ipv6=any(one.get("family") == "inet6" for one in row.get("addr_info", ())),
@@ -85,7 +86,16 @@ def _bridge(row: Row, network: str, namespace: str) -> Bridge:
 def _tap(row: Row, name: str, namespace: str, networks: Mapping[str, str]) -> Tap:
     guest, _, index = name.rpartition("/")
     bridge = row.get("master", "")
-    return Tap(guest, int(index), row["ifname"], networks.get(bridge, ""), bridge, namespace, row["mtu"], _is_up(row))
+    return Tap(
+        guest,
+        int(index),
+        row["ifname"],
+        networks.get(bridge, ""),
+        bridge,
+        namespace,
+        row["mtu"],
+        _is_up(row) and _is_marked(row),
+    )
 
 
 def _addresses(row: Row, link_key: str, namespace: str) -> Iterator[Resource]:
@@ -93,6 +103,11 @@ def _addresses(row: Row, link_key: str, namespace: str) -> Iterator[Resource]:
         if one.get("family") == "inet":
             interface = IPv4Interface(f"{one['local']}/{one['prefixlen']}")
             yield Address(link_key, row["ifname"], interface, namespace)
+
+
+def _is_marked(row: Row) -> bool:
+    """A link of ours without its mark is not finished: what sets it up marks it."""
+    return bool(row.get("ifalias"))
 
 
 def _is_up(row: Row) -> bool:

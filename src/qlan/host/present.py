@@ -35,12 +35,11 @@ def read(layout: Layout, known: Mapping[str, Resource], intents: Iterable[Resour
     known: what was wanted last (it tells which namespaces to look into).  intents: what was being made when we were
     stopped last time.
     """
-    being_made = list(intents)
-    everything = [*known.values(), *being_made]
+    everything = [*known.values(), *intents]
     namespaces = _namespaces(layout, everything)
     tables = _tables(layout, namespaces, everything)
     found: Resources = {key: replace(one, loopback_up=_has_loopback(tables[key])) for key, one in namespaces.items()}
-    found.update(_links(layout, tables, being_made))
+    found.update(_links(layout, tables, everything))
     found.update(_servers(layout, namespaces, everything, found))
     found.update(_machines(layout, everything, found))
     for key, one in found.items():
@@ -79,9 +78,9 @@ def _has_loopback(table: list[link.Row]) -> bool:
     return any(row["ifname"] == "lo" and "UP" in row["flags"] for row in table)
 
 
-def _links(layout: Layout, tables: Mapping[str, list[link.Row]], being_made: list[Resource]) -> Resources:
-    making = {one.name: one.key for one in being_made if isinstance(one, Bridge | Tap)}
-    intents = link.Intents(making, str(names.link_group(layout.lab)))
+def _links(layout: Layout, tables: Mapping[str, list[link.Row]], known: list[Resource]) -> Resources:
+    ours = {one.name: one.key for one in known if isinstance(one, Bridge | Tap)}
+    intents = link.Intents(ours, str(names.link_group(layout.lab)))
     return {one.key: one for one in link.parse(tables, layout.lab, intents)}
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from qlan.facts import UsedPort, UsedSubnet
 from qlan.host.run import run
+from qlan.names import link_group
 from qlan.render.ip import MARK
 
 _LISTEN, _UDP_UNCONNECTED = "0A", "07"  # include/net/tcp_states.h
@@ -24,7 +25,9 @@ def read_subnets(lab: str) -> list[UsedSubnet]:
     links = [row for row in json.loads(run(["ip", "-j", "-d", "-4", "address", "show"]).stdout or "[]") if row]
     routes = json.loads(run(["ip", "-j", "-4", "route", "show", "table", "all"]).stdout or "[]")
     owners = {row["ifname"]: _owner(row.get("ifalias", ""), row["ifname"]) for row in links}
-    own = {name for name, owner in owners.items() if owner == f"lab {lab}"}
+    group = str(link_group(lab))  # somebody may have taken our mark off
+    own = {row["ifname"] for row in links if owners[row["ifname"]] == f"lab {lab}"
+           or (not row.get("ifalias") and row.get("group") == group)}  # fmt: skip
     found = {}
     for row in links:
         for one in row.get("addr_info", ()):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from qlan.planning.plan import Action, Plan, closure
+from qlan.planning.plan import Action, Plan, changed_fields, closure
 from qlan.resources.model import Machine, Nic, PortForward, Resource, Resources, Tap
 
 
@@ -61,7 +61,23 @@ def is_edit(guest: str, wanted: Mapping[str, Resource], before: Mapping[str, Res
 
 
 def without(guests: Iterable[str], wanted: Resources, present: Mapping[str, Resource]) -> Resources:
-    """Wanted, but with these guests as they are now."""
+    """Wanted, but with these guests as they are now, and with the networks that they are on and nobody wants on."""
     names = set(guests)
-    kept = {key: present[key] for key in of_guests(present, names)}
-    return {key: one for key, one in wanted.items() if guest_of(one) not in names} | kept
+    keys = of_guests(present, names)
+    dropped = {key for key in closure(keys, present) - keys if key not in wanted}
+    kept = keys | {key for key in _with_servers(dropped, present) if key not in wanted}
+    return {key: one for key, one in wanted.items() if guest_of(one) not in names} | {
+        key: present[key] for key in present if key in kept
+    }
+
+
+def replaced_under(guests: Iterable[str], wanted: Mapping[str, Resource], present: Mapping[str, Resource]) -> list[str]:
+    """What these guests are on (bridges, namespaces) and would have to be made anew: they cannot stay as they are."""
+    found = closure(of_guests(present, guests), present)
+    return sorted(
+        key
+        for key in found
+        if guest_of(present[key]) is None
+        and key in wanted
+        and changed_fields(present[key], wanted[key]).keys() & present[key].FIXED
+    )

@@ -35,6 +35,19 @@ def lab() -> dict[str, Resource]:
     return {one.key: one for one in found}
 
 
+def test_a_guest_that_stays_as_it_is_keeps_its_network_that_nobody_wants_on() -> None:
+    """Its TAP cannot be without a bridge: `up` would fail, or cut the guest off."""
+    wanted = {key: one for key, one in lab().items() if "back" not in key and "'back'" not in str(one)}
+    kept = scope.without(["db"], wanted, lab())
+    assert kept == lab()
+
+
+def test_a_guest_cannot_stay_on_what_must_be_made_anew() -> None:
+    moved = {**lab(), "bridge/back": Bridge("back", "back", "52:54:00:00:00:03", REALM)}
+    assert scope.replaced_under(["db"], moved, lab()) == ["bridge/back"]
+    assert scope.replaced_under(["web"], moved, lab()) == []
+
+
 def test_up_of_a_guest_takes_its_network_with_its_server() -> None:
     """Without its DHCP server a network is no use to the guest."""
     assert set(scope.for_up(lab(), {}, ["web"])) == {

@@ -1,0 +1,80 @@
+"""The file is edited while the lab is up: what cannot be done to a running guest is said, and nothing is cut off."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from .place import Place
+
+
+def edit(file: Path, before: str, after: str) -> None:
+    text = file.read_text()
+    assert before in text
+    file.write_text(text.replace(before, after))
+
+
+def test_a_network_of_another_kind_needs_a_restart(place: Place, lab: Path) -> None:
+    place.qlan("up", "--no-wait")
+    there = place.processes()
+    edit(lab, "back: {kind: private", "back: {kind: host-only")
+    done = place.qlan("up", "--no-wait", check=False)
+    assert done.returncode == 4
+    assert "guest `web` runs" in done.stderr
+    assert "--restart" in done.stderr
+    assert place.processes() == there
+    assert json.loads(place.qlan("status", "--json").stdout)["labs"][0]["drift"] == []
+    place.qlan("down", "--force")
+
+
+def test_a_network_that_is_dropped_stays_for_who_runs_on_it(place: Place, lab: Path) -> None:
+    place.qlan("up", "--no-wait")
+    edit(lab, "  back: {kind: private, dhcp: true}\n", "")
+    edit(lab, ", {network: back, model: e1000, link: down}", "")
+    assert "web: runs as it was" in place.qlan("up", "--no-wait").stdout
+    [status] = json.loads(place.qlan("status", "--json").stdout)["labs"]
+    web = next(guest for guest in status["guests"] if guest["name"] == "web")
+    assert [nic["network"] for nic in web["nics"]] == ["lan", "back"]
+    assert status["drift"] == []
+    place.qlan("restart", "web", "--force", "--no-wait")
+    place.qlan("up", "--no-wait")
+    assert place.plan(lab) == []
+    place.qlan("down", "--force")
+    assert place.processes() == []
+
+
+def test_the_lab_s_name_cannot_change_while_it_is_up(place: Place, lab: Path) -> None:
+    place.qlan("up", "--no-wait")
+    edit(lab, "lab: demo", "lab: other")
+    done = place.qlan("up", "--no-wait", check=False)
+    assert done.returncode == 4
+    assert "qlan down -l demo" in done.stderr
+    place.qlan("down", "--force")
+    assert place.processes() == []
+
+
+def test_an_edit_is_seen_whatever_was_done_since(place: Place, lab: Path) -> None:
+    place.qlan("up", "--no-wait")
+    edit(lab, "16M", "24M")
+    place.qlan("down", "box", "--force")
+    assert "edited:" in place.qlan("status").stdout
+    place.qlan("down", "--force")
+
+
+def test_a_bridge_without_its_mark_is_marked_again_and_taken_back(place: Place, lab: Path) -> None:
+    empty = place.snapshot()
+    place.qlan("up", "--no-wait")
+    [name] = [
+        one.partition("@")[0] for one in place.qlan("exec", "--", "sh", "-c", LINKS).stdout.split() if "lan" in one
+    ]
+    for restored in (True, False):
+        place.qlan("exec", "--", "ip", "link", "set", "dev", name, "alias", "")
+        if restored:
+            place.qlan("up", "--no-wait")
+            assert place.plan(lab) == []
+            assert "qlan:demo:bridge/lan" in place.qlan("exec", "--", "ip", "link", "show", "dev", name).stdout
+    place.qlan("down", "--force")
+    assert place.snapshot() == empty
+
+
+LINKS = "ip -br link show type bridge | cut -d' ' -f1"
