@@ -33,7 +33,7 @@ def main(words: Sequence[str] | None = None) -> int:
         return _BROKEN_PIPE
     except KeyboardInterrupt as error:
         _say(_interrupted(error))
-        return _INTERRUPTED
+        return 128 + error.args[0] if error.args else _INTERRUPTED
     except Exception as error:
         return _failed(error, argv)
     return status
