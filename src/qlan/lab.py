@@ -417,7 +417,14 @@ class Lab:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Nobody else changes the lab meanwhile; if nothing of it is there afterwards, the lock's file goes too."""
+        """Nobody else changes the lab meanwhile; if nothing of it is there afterwards, the lock's file goes too.
+
+        TopologyError if its name is none: folders are made and removed by it, and `../x` is somebody else's.
+        """
+        if not is_name(self.name):
+            from qlan.topology.check import check_written, in_order
+
+            raise TopologyError(in_order(check_written(self._topology())))
         with journal.locked(self.layout.lock, wait_s=self.lock_wait_s, what=f"lab {self.name}"):
             try:
                 yield

@@ -78,3 +78,31 @@ def test_a_bridge_without_its_mark_is_marked_again_and_taken_back(place: Place, 
 
 
 LINKS = "ip -br link show type bridge | cut -d' ' -f1"
+
+
+def test_a_lab_s_name_is_no_way_out_of_its_folder(place: Place, lab: Path) -> None:
+    """`down` removes the lab's folder: of what is no name nothing is made into a path."""
+    precious = place.folder / "precious"
+    precious.mkdir()
+    edit(lab, "lab: demo", "lab: ../precious")
+    for words in (("up", "--no-wait"), ("down",), ("down", "--forget"), ("restart", "web"), ("status",), ("plan",)):
+        done = place.qlan(*words, check=False)
+        assert (done.returncode == 2) == (words[0] != "status"), words
+    assert precious.is_dir()
+    assert not place.run_dir.exists()
+
+
+def test_a_qemu_that_finds_no_slot_for_its_last_nic_has_not_started(place: Place, lab: Path) -> None:
+    """Its QMP greets before devices are made."""
+    edit(lab, "nics: [lan, ", f"nics: [{'lan, ' * 31}")
+    done = place.qlan("up", "--no-wait", check=False)
+    assert done.returncode == 3
+    assert "QEMU does not start: -device virtio-net-pci" in done.stderr
+    assert place.processes() == []
+
+
+def test_a_folder_is_no_disk(place: Place, lab: Path) -> None:
+    edit(lab, "web: {", "web: {disk: /tmp, ")
+    done = place.qlan("up", "--no-wait", check=False)
+    assert (done.returncode, "Traceback" in done.stderr) == (3, False)
+    assert "Is a directory" in done.stderr

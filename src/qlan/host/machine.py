@@ -34,21 +34,26 @@ class Started:
     monitor: socket.socket
 
     def wait_ready(self) -> None:
-        """Wait for QMP's greeting, then send what the machine is to be told; GuestFailed with QEMU's own words."""
+        """Wait until QMP answers, then send what the machine is to be told; GuestFailed with QEMU's own words.
+
+        Its greeting alone says little: it comes before the devices are made.
+        """
         with self.monitor:
             self.monitor.settimeout(_START_TIME_LIMIT_S)
-            greeting = b""
             try:
-                while not greeting.endswith(b"\n") and (more := self.monitor.recv(4096)):
-                    greeting += more
+                self.monitor.sendall(b'{"execute": "qmp_capabilities"}\n')
+                words = b""
+                while b'"return"' not in words:
+                    more = self.monitor.recv(4096)
+                    if not more:
+                        raise self._failure()
+                    words += more
             except TimeoutError:
                 raise GuestFailed(
                     f"QEMU says nothing for {_START_TIME_LIMIT_S:.0f} s", where=f"guest {self.boot.guest}"
                 ) from None
             except ConnectionError:
-                greeting = b""
-        if not greeting:
-            raise self._failure()
+                raise self._failure() from None
         if self.boot.then:
             from qlan.qmp.monitor import execute
 

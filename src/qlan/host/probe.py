@@ -85,5 +85,5 @@ def _disk_formats(guests: Iterable[Guest]) -> dict[str, str]:
         str(one.path): disk.read_format(one.path)
         for guest in guests
         for one in guest.disks
-        if one.format is None and one.path.is_file()
+        if one.format is None and one.path.exists()  # a block device will do; a folder is refused
     }

@@ -44,7 +44,7 @@ def layout(lab: str) -> Layout:
     run, state = Path(os.environ.get("QLAN_RUN_DIR") or run), Path(os.environ.get("QLAN_STATE_DIR") or state)
     run, state = run.absolute(), state.absolute()  # what we start does not run in this folder
     found = Layout(run, state, lab)
-    longest = len(os.fsencode(found.guest("x" * 32) / "serial")) - (32 - len(lab) if len(lab) > 32 else 0)
+    longest = len(os.fsencode(found.guest("x" * 32) / "serial")) - max(0, len(lab) - 32)  # a name's length is `check`'s
     if longest > SOCKET_PATH_MAX:
         raise UsageError(
             f"the path of the folder for sockets is too long ({longest} bytes, at most {SOCKET_PATH_MAX})",
