@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -84,8 +83,7 @@ def _child(pid: int, channel: socket.socket, opener: Callable[[], list[int]]) ->
     except OSError as error:
         channel.send(f"{error.errno} {error.filename or ''}".encode())
     finally:
-        sys.stderr.flush()
-        os._exit(status)
+        os._exit(status)  # and nothing before it that may fail: the child would come back as a second qlan
 
 
 def _received(channel: socket.socket, pid: int) -> list[int]:
