@@ -22,7 +22,7 @@ from qlan.host.process import STOP_GRACE_S
 from qlan.host.run import run, run_all, shown, tool
 from qlan.host.tap import open_taps
 from qlan.names import link_group
-from qlan.render.command import Boot, Command, Hold, Ip, OpenTap, Reload, Remove, Run, Stop, Sysctl, Write
+from qlan.render.command import Boot, Command, Hold, Ip, OpenTap, Release, Reload, Remove, Run, Stop, Sysctl, Write
 from qlan.render.layout import Layout
 from qlan.render.namespace import enter
 
@@ -39,6 +39,7 @@ _FAMILY: dict[type[Command], tuple[str, int]] = {
     Boot: ("start", 1),
     Reload: ("start", 1),
     Stop: ("end", 0),
+    Release: ("end", 0),
     Remove: ("end", 1),
     Hold: ("hold", 0),
 }
@@ -80,6 +81,7 @@ class Executor:
             Write: self._typed(self._write, Write),
             Remove: self._typed(self._remove, Remove),
             Hold: self._typed(self._hold, Hold),
+            Release: self._typed(self._release, Release),
             Run: self._typed(self._run, Run),
             Boot: self._typed(self._boot, Boot),
             Stop: self._typed(self._stop, Stop),
@@ -153,9 +155,11 @@ class Executor:
 
     def _stop(self, commands: list[Stop]) -> None:
         machine.ask_to_stop(commands, self.grace_s)
-        for at_once, group in groupby(commands, key=lambda one: one.at_once):
-            pids = {pid: one.what for one in group if (pid := self._find(one)) is not None}
-            process.end(pids, grace_s=0 if at_once else 3.0)
+        process.end({pid: one.what for one in commands if (pid := self._find(one)) is not None}, grace_s=3.0)
+
+    def _release(self, commands: list[Release]) -> None:
+        found = {pid: one.key for one in commands if (pid := find_holder(self.layout, one.key)) is not None}
+        process.end(found, grace_s=0)  # the first process of a namespace hears no other signal than SIGKILL
 
     def _reload(self, commands: list[Reload]) -> None:
         for one in commands:

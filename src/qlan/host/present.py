@@ -11,7 +11,7 @@ from typing import Any
 from qlan import names
 from qlan.host import files, link, process
 from qlan.host.namespace import find_holder
-from qlan.render.enter import REALM, counted_in, enter
+from qlan.render.enter import REALM, enter
 from qlan.render.layout import Layout
 from qlan.resources import codec
 from qlan.resources.model import (
@@ -56,7 +56,8 @@ def _namespaces(layout: Layout, known: Iterable[Resource]) -> dict[str, Namespac
     for key in recorded:
         name = key.partition("/")[2]
         wanted.setdefault(key, Namespace(name, user=True) if key == REALM else Namespace(name, parent=parent))
-    return {key: one for key, one in wanted.items() if find_holder(layout, key) is not None}
+    there = {key: one for key, one in wanted.items() if find_holder(layout, key) is not None}
+    return {key: one for key, one in there.items() if one.parent == HOST or one.parent in there}  # else it is dying
 
 
 def _tables(layout: Layout, namespaces: Mapping[str, Namespace], known: list[Resource]) -> dict[str, list[link.Row]]:
@@ -88,12 +89,11 @@ def _servers(
     layout: Layout, namespaces: Mapping[str, Namespace], known: Iterable[Resource], found: Resources
 ) -> Resources:
     servers: Resources = {}
-    rootless = any(one.user for one in namespaces.values())
     for name in _names(layout.run / "dnsmasq", (one.network for one in known if isinstance(one, Dnsmasq))):
         server = _decoded(files.read_json(layout.dnsmasq(name) / "resource.json"))
         if not isinstance(server, Dnsmasq):
             server = _unknown_server(layout, name, namespaces)
-        if find_server(layout, server, rootless=rootless) is None:
+        if find_server(layout, server) is None:
             continue
         address = found.get(f"address/{server.interface}/{server.address}")
         bound = isinstance(address, Address) and address.namespace == server.namespace
@@ -108,11 +108,10 @@ def _unknown_server(layout: Layout, network: str, namespaces: Mapping[str, Names
     return Dnsmasq(network, "", "", IPv4Interface("0.0.0.0/0"), layout.lab, inside, bound=False)
 
 
-def find_server(layout: Layout, server: Dnsmasq, *, rootless: bool) -> int | None:
+def find_server(layout: Layout, server: Dnsmasq) -> int | None:
     """The process id of a network's dnsmasq, or None."""
     folder = layout.dnsmasq(server.network)
-    counted = counted_in(server.namespace, rootless=rootless)
-    inside = find_holder(layout, counted) if counted != HOST else None
+    inside = find_holder(layout, server.namespace) if server.namespace != HOST else None
     return process.find_recorded(folder / "pid", mark=layout.server_mark(server.network), inside=inside)
 
 

@@ -63,6 +63,14 @@ class Hold:
 
 
 @dataclass(frozen=True, slots=True)
+class Release:
+    """End the process that holds a namespace open, and with it all that runs there."""
+
+    key: str
+    record: Path
+
+
+@dataclass(frozen=True, slots=True)
 class Run:
     """Run a program to its end in a namespace; a daemon ends when it is ready."""
 
@@ -104,7 +112,7 @@ class Stop:
 
     mark: what is in its command line, for a record that is a pid file or was lost; inside: the key of the namespace in
     which it counted its id ("": the machine's).  ask: the QMP socket on which to ask
-    first.  at_once: it hears no other signal than SIGKILL (the first process of a namespace).
+    first.
     """
 
     record: Path
@@ -112,7 +120,6 @@ class Stop:
     mark: str = ""
     inside: str = ""
     ask: Path | None = None
-    at_once: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +132,6 @@ class Reload:
     inside: str = ""
 
 
-Command = Ip | Sysctl | OpenTap | Write | Remove | Hold | Run | Boot | Stop | Reload
+Command = Ip | Sysctl | OpenTap | Write | Remove | Hold | Release | Run | Boot | Stop | Reload
 
 FIRST_FD = 3

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 
 from qlan.render.command import Command, Reload, Remove, Run, Stop, Write
-from qlan.render.namespace import counted_in, enter
+from qlan.render.namespace import enter
 from qlan.render.scene import Scene
 from qlan.resources import codec
 from qlan.resources.model import Dnsmasq
@@ -28,16 +28,15 @@ def create(server: Dnsmasq, scene: Scene) -> list[Command]:
 def change(before: Dnsmasq, after: Dnsmasq, scene: Scene) -> list[Command]:
     """Reservations and names are read again without losing a lease."""
     folder = scene.layout.dnsmasq(after.network)
-    inside = counted_in(after.namespace, rootless=scene.rootless)
-    return [*_files(after, scene), Reload(folder / "pid", after.key, scene.layout.server_mark(after.network), inside)]
+    mark = scene.layout.server_mark(after.network)
+    return [*_files(after, scene), Reload(folder / "pid", after.key, mark, after.namespace)]
 
 
 def delete(server: Dnsmasq, scene: Scene) -> list[Command]:
     """The daemon, then its files."""
     folder = scene.layout.dnsmasq(server.network)
-    inside = counted_in(server.namespace, rootless=scene.rootless)
     return [
-        Stop(folder / "pid", server.key, mark=scene.layout.server_mark(server.network), inside=inside),
+        Stop(folder / "pid", server.key, mark=scene.layout.server_mark(server.network), inside=server.namespace),
         Remove(folder),
     ]
 

@@ -17,8 +17,3 @@ def enter(key: str, *, rootless: bool) -> tuple[str, ...]:
     if rootless:
         return ("nsenter", f"--target=@{key}@", "--user", "--net", "--pid", "--preserve-credentials")
     return ("nsenter", f"--target=@{key}@", "--net", "--pid")
-
-
-def counted_in(key: str, *, rootless: bool) -> str:
-    """The namespace whose holder is process 1 for what runs in a namespace (HOST: the machine's own processes)."""
-    return REALM if rootless and key != HOST else key

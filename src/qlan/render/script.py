@@ -11,7 +11,7 @@ import re
 import shlex
 from collections.abc import Sequence
 
-from qlan.render.command import Boot, Command, Hold, Ip, OpenTap, Reload, Remove, Run, Stop, Sysctl, Write
+from qlan.render.command import Boot, Command, Hold, Ip, OpenTap, Release, Reload, Remove, Run, Stop, Sysctl, Write
 from qlan.render.layout import Layout
 from qlan.render.namespace import enter
 from qlan.resources.model import HOST
@@ -124,8 +124,10 @@ class _Writer:
         if isinstance(command, Boot):
             return self._boot(command)
         if isinstance(command, Stop):
-            words = ["KILL" if command.at_once else "TERM", str(command.record), *self._counting(command.inside)]
+            words = ["TERM", str(command.record), *self._counting(command.inside)]
             return [f"# {command.what} ends", f"end {_quoted(words)}", ""]
+        if isinstance(command, Release):
+            return [f"# {command.key} goes, with all that runs there", f"end KILL {_quoted([str(command.record)])}", ""]
         if isinstance(command, Reload):
             kill = _quoted([*self._counting(command.inside), "kill", "-HUP"])
             return [

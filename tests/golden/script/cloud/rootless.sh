@@ -26,7 +26,7 @@ end() { signal=$1 pid=$(pid_of "$2") left=200; shift 2; "$@" kill -"$signal" "$p
 
 # namespace/realm: a process that holds it open, and says on descriptor 3 when it is there
 mkdir -p /run/user/1000/qlan/cloud/namespace
-(unshare --user --map-root-user --net --mount --pid --fork --kill-child sh -c 'read -r stat </proc/self/stat; echo "$stat" >"$0" && echo >&3 && exec 3>&- && exec env --ignore-signal=CHLD sleep infinity' /run/user/1000/qlan/cloud/namespace/realm 3>&1 >/dev/null 2>/run/user/1000/qlan/cloud/namespace/realm.log &) | head -n 1 >/dev/null
+(unshare --user --map-root-user --mount --net --pid --fork --kill-child sh -c 'read -r stat </proc/self/stat; echo "$stat" >"$0" && echo >&3 && exec 3>&- && exec env --ignore-signal=CHLD sleep infinity' /run/user/1000/qlan/cloud/namespace/realm 3>&1 >/dev/null 2>/run/user/1000/qlan/cloud/namespace/realm.log &) | head -n 1 >/dev/null
 pid_realm=$(pid_of /run/user/1000/qlan/cloud/namespace/realm)
 
 nsenter --target=${pid_realm} --user --net --preserve-credentials ip -batch - <<END
@@ -35,7 +35,7 @@ END
 
 # namespace/back: a process that holds it open, and says on descriptor 3 when it is there
 mkdir -p /run/user/1000/qlan/cloud/namespace
-(nsenter --target=${pid_realm} --user --net --pid --preserve-credentials unshare --net sh -c '(read -r stat </proc/self/stat; echo "$stat" >"$0" && echo >&3 && exec 3>&- && exec env --ignore-signal=CHLD sleep infinity) >/dev/null 2>&1 &' /run/user/1000/qlan/cloud/namespace/back 3>&1 >/dev/null 2>/run/user/1000/qlan/cloud/namespace/back.log &) | head -n 1 >/dev/null
+(nsenter --target=${pid_realm} --user --net --pid --preserve-credentials sh -c '"$@" &' sh unshare --net --pid --fork --kill-child sh -c 'read -r stat </proc/self/stat; echo "$stat" >"$0" && echo >&3 && exec 3>&- && exec env --ignore-signal=CHLD sleep infinity' /run/user/1000/qlan/cloud/namespace/back 3>&1 >/dev/null 2>/run/user/1000/qlan/cloud/namespace/back.log &) | head -n 1 >/dev/null
 pid_back=$(pid_of /run/user/1000/qlan/cloud/namespace/back)
 
 nsenter --target=${pid_back} --user --net --preserve-credentials ip -batch - <<END
@@ -44,7 +44,7 @@ END
 
 # namespace/wire: a process that holds it open, and says on descriptor 3 when it is there
 mkdir -p /run/user/1000/qlan/cloud/namespace
-(nsenter --target=${pid_realm} --user --net --pid --preserve-credentials unshare --net sh -c '(read -r stat </proc/self/stat; echo "$stat" >"$0" && echo >&3 && exec 3>&- && exec env --ignore-signal=CHLD sleep infinity) >/dev/null 2>&1 &' /run/user/1000/qlan/cloud/namespace/wire 3>&1 >/dev/null 2>/run/user/1000/qlan/cloud/namespace/wire.log &) | head -n 1 >/dev/null
+(nsenter --target=${pid_realm} --user --net --pid --preserve-credentials sh -c '"$@" &' sh unshare --net --pid --fork --kill-child sh -c 'read -r stat </proc/self/stat; echo "$stat" >"$0" && echo >&3 && exec 3>&- && exec env --ignore-signal=CHLD sleep infinity' /run/user/1000/qlan/cloud/namespace/wire 3>&1 >/dev/null 2>/run/user/1000/qlan/cloud/namespace/wire.log &) | head -n 1 >/dev/null
 pid_wire=$(pid_of /run/user/1000/qlan/cloud/namespace/wire)
 
 nsenter --target=${pid_wire} --user --net --preserve-credentials ip -batch - <<END

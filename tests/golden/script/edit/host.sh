@@ -31,7 +31,7 @@ end TERM /run/user/1000/qlan/edit/dnsmasq/lan/pid
 
 rm -rf /run/user/1000/qlan/edit/dnsmasq/lan
 
-# namespace/back ends
+# namespace/back goes, with all that runs there
 end KILL /run/user/1000/qlan/edit/namespace/back
 
 rm -rf /run/user/1000/qlan/edit/namespace/back

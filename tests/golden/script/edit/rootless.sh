@@ -32,14 +32,14 @@ end TERM /run/user/1000/qlan/edit/dnsmasq/lan/pid nsenter --target=${pid_realm} 
 
 rm -rf /run/user/1000/qlan/edit/dnsmasq/lan
 
-# namespace/back ends
+# namespace/back goes, with all that runs there
 end KILL /run/user/1000/qlan/edit/namespace/back
 
 rm -rf /run/user/1000/qlan/edit/namespace/back
 
 # namespace/more: a process that holds it open, and says on descriptor 3 when it is there
 mkdir -p /run/user/1000/qlan/edit/namespace
-(nsenter --target=${pid_realm} --user --net --pid --preserve-credentials unshare --net sh -c '(read -r stat </proc/self/stat; echo "$stat" >"$0" && echo >&3 && exec 3>&- && exec env --ignore-signal=CHLD sleep infinity) >/dev/null 2>&1 &' /run/user/1000/qlan/edit/namespace/more 3>&1 >/dev/null 2>/run/user/1000/qlan/edit/namespace/more.log &) | head -n 1 >/dev/null
+(nsenter --target=${pid_realm} --user --net --pid --preserve-credentials sh -c '"$@" &' sh unshare --net --pid --fork --kill-child sh -c 'read -r stat </proc/self/stat; echo "$stat" >"$0" && echo >&3 && exec 3>&- && exec env --ignore-signal=CHLD sleep infinity' /run/user/1000/qlan/edit/namespace/more 3>&1 >/dev/null 2>/run/user/1000/qlan/edit/namespace/more.log &) | head -n 1 >/dev/null
 pid_more=$(pid_of /run/user/1000/qlan/edit/namespace/more)
 
 nsenter --target=${pid_more} --user --net --preserve-credentials ip -batch - <<END

@@ -27,7 +27,7 @@ end() { signal=$1 pid=$(pid_of "$2") left=200; shift 2; "$@" kill -"$signal" "$p
 
 # namespace/realm: a process that holds it open, and says on descriptor 3 when it is there
 mkdir -p /run/user/1000/qlan/odd-names/namespace
-(unshare --user --map-root-user --net --mount --pid --fork --kill-child sh -c 'read -r stat </proc/self/stat; echo "$stat" >"$0" && echo >&3 && exec 3>&- && exec env --ignore-signal=CHLD sleep infinity' /run/user/1000/qlan/odd-names/namespace/realm 3>&1 >/dev/null 2>/run/user/1000/qlan/odd-names/namespace/realm.log &) | head -n 1 >/dev/null
+(unshare --user --map-root-user --mount --net --pid --fork --kill-child sh -c 'read -r stat </proc/self/stat; echo "$stat" >"$0" && echo >&3 && exec 3>&- && exec env --ignore-signal=CHLD sleep infinity' /run/user/1000/qlan/odd-names/namespace/realm 3>&1 >/dev/null 2>/run/user/1000/qlan/odd-names/namespace/realm.log &) | head -n 1 >/dev/null
 pid_realm=$(pid_of /run/user/1000/qlan/odd-names/namespace/realm)
 
 nsenter --target=${pid_realm} --user --net --preserve-credentials ip -batch - <<END
@@ -36,7 +36,7 @@ END
 
 # namespace/0net: a process that holds it open, and says on descriptor 3 when it is there
 mkdir -p /run/user/1000/qlan/odd-names/namespace
-(nsenter --target=${pid_realm} --user --net --pid --preserve-credentials unshare --net sh -c '(read -r stat </proc/self/stat; echo "$stat" >"$0" && echo >&3 && exec 3>&- && exec env --ignore-signal=CHLD sleep infinity) >/dev/null 2>&1 &' /run/user/1000/qlan/odd-names/namespace/0net 3>&1 >/dev/null 2>/run/user/1000/qlan/odd-names/namespace/0net.log &) | head -n 1 >/dev/null
+(nsenter --target=${pid_realm} --user --net --pid --preserve-credentials sh -c '"$@" &' sh unshare --net --pid --fork --kill-child sh -c 'read -r stat </proc/self/stat; echo "$stat" >"$0" && echo >&3 && exec 3>&- && exec env --ignore-signal=CHLD sleep infinity' /run/user/1000/qlan/odd-names/namespace/0net 3>&1 >/dev/null 2>/run/user/1000/qlan/odd-names/namespace/0net.log &) | head -n 1 >/dev/null
 pid_0net=$(pid_of /run/user/1000/qlan/odd-names/namespace/0net)
 
 nsenter --target=${pid_0net} --user --net --preserve-credentials ip -batch - <<END
@@ -45,7 +45,7 @@ END
 
 # namespace/pit: a process that holds it open, and says on descriptor 3 when it is there
 mkdir -p /run/user/1000/qlan/odd-names/namespace
-(nsenter --target=${pid_realm} --user --net --pid --preserve-credentials unshare --net sh -c '(read -r stat </proc/self/stat; echo "$stat" >"$0" && echo >&3 && exec 3>&- && exec env --ignore-signal=CHLD sleep infinity) >/dev/null 2>&1 &' /run/user/1000/qlan/odd-names/namespace/pit 3>&1 >/dev/null 2>/run/user/1000/qlan/odd-names/namespace/pit.log &) | head -n 1 >/dev/null
+(nsenter --target=${pid_realm} --user --net --pid --preserve-credentials sh -c '"$@" &' sh unshare --net --pid --fork --kill-child sh -c 'read -r stat </proc/self/stat; echo "$stat" >"$0" && echo >&3 && exec 3>&- && exec env --ignore-signal=CHLD sleep infinity' /run/user/1000/qlan/odd-names/namespace/pit 3>&1 >/dev/null 2>/run/user/1000/qlan/odd-names/namespace/pit.log &) | head -n 1 >/dev/null
 pid_pit=$(pid_of /run/user/1000/qlan/odd-names/namespace/pit)
 
 nsenter --target=${pid_pit} --user --net --preserve-credentials ip -batch - <<END
