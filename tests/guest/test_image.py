@@ -245,9 +245,10 @@ def lan(tmp_path: Path) -> Iterator[list[str]]:
     if subprocess.run([*holder, "true"], check=False).returncode != 0:
         pytest.skip("this machine allows no user and network namespaces (unshare --user --net)")
     with ExitStack() as stack:
-        sleeper = stack.enter_context(subprocess.Popen([*holder, "sleep", "infinity"]))
+        ready = [*holder, "sh", "-c", "echo; exec sleep infinity"]  # it speaks when its user is mapped, not before
+        sleeper = stack.enter_context(subprocess.Popen(ready, stdout=subprocess.PIPE))
         stack.callback(sleeper.kill)
-        wait_for_namespace(sleeper.pid)
+        assert sleeper.stdout is not None and sleeper.stdout.readline() == b"\n"
         inside = ["nsenter", "--preserve-credentials", "--user", "--net", "--target", str(sleeper.pid)]
         lines = "link set lo up\nlink add lan type bridge\naddr add 10.5.5.254/24 dev lan\nlink set lan up\n"
         lines += "".join(f"tuntap add tap{n} mode tap\nlink set tap{n} master lan up\n" for n in (1, 2))
@@ -288,12 +289,3 @@ def test_two_guests_on_a_bridge_without_root(guest_image: GuestImage, lan: list[
 def tap_words(number: int) -> list[str]:
     nic = f"virtio-net-pci,netdev=lan,mac=52:54:00:00:01:{number:02x},romfile="
     return ["-m", "128", "-netdev", f"tap,id=lan,ifname=tap{number},script=no,downscript=no", "-device", nic]
-
-
-def wait_for_namespace(pid: int) -> None:
-    """Until the process `pid` is in a network namespace that is not ours."""
-    deadline = time.monotonic() + 10
-    ours = Path("/proc/self/ns/net").readlink()
-    while Path(f"/proc/{pid}/ns/net").readlink() == ours:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)

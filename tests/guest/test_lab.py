@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from qlan.host.process import wait_gone
 from qlan.lab import Lab
 from qlan.topology.model import Realm
 
@@ -229,6 +230,7 @@ def test_a_killed_dnsmasq_comes_back(shop: BootedLab) -> None:
     pid = re.search(r'"dnsmasq",pid=(\d+)', text)
     assert pid
     os.kill(int(pid[1]), 9)
+    assert wait_gone([int(pid[1])], 10) == []  # a signal is sent before it is obeyed
     assert any("dnsmasq/lan" in line for line in shop.lab.status().drift)
     Lab.load(shop.lab.topology.source).up()  # type: ignore[union-attr, arg-type]
     assert shop.lab.status().drift == ()
