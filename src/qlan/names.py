@@ -9,12 +9,26 @@ import re
 from collections.abc import Iterable
 
 MARK = "qlan"  # the first word of the alias of a link of ours
+QDISC_HANDLE = 0x716C  # "ql": the number of a queueing discipline of ours; the next two too, in and over another
+NETEM_HANDLE = QDISC_HANDLE + 1
+BUCKET_IN_NETEM = QDISC_HANDLE + 2
 MODEL_ALIASES = {"virtio": "virtio-net-pci", "ne2k": "ne2k_pci", "usb": "usb-net"}  # as people say them -> as QEMU does
 INTERFACE_NAME_MAX = 15  # IFNAMSIZ - 1, linux/if.h
+LINK_GROUPS = 0x716C_0000, 0x716C_FFFF  # the link groups of labs: "ql" and 16 bits
 NAME_MAX = 32  # labs, networks, guests: so that paths of sockets stay under sockaddr_un's 108 bytes
 
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?", re.ASCII)
 _MAC = re.compile(r"[0-9a-f]{2}(?::[0-9a-f]{2}){5}", re.ASCII)
+
+
+def bracketed(address: object) -> str:
+    """An address before a colon: of IPv6 in brackets."""
+    return f"[{address}]" if ":" in str(address) else str(address)
+
+
+def endpoint(address: object, port: object) -> str:
+    """`127.0.0.1:80`, `[::1]:80`."""
+    return f"{bracketed(address)}:{port}"
 
 
 def is_name(text: str) -> bool:
@@ -58,11 +72,17 @@ def parse_mac(text: str) -> str:
     return mac
 
 
+def interface_id(mac: str) -> int:
+    """The lower 64 bits of the IPv6 address that a NIC makes of its MAC (RFC 4291, appendix A)."""
+    first, second, third, *rest = (int(byte, 16) for byte in mac.split(":"))
+    return int.from_bytes(bytes([first ^ 2, second, third, 0xFF, 0xFE, *rest]))
+
+
 def link_group(lab: str) -> int:
     """The link group (`ip link ... group N`) of a lab's interfaces: 0x716c ("ql") and 16 bits of the lab's name."""
     import zlib  # not hashlib, which costs `qlan status` 4 ms: 16 bits cannot be unique anyway
 
-    return 0x716C_0000 | zlib.crc32(lab.encode()) & 0xFFFF
+    return LINK_GROUPS[0] | zlib.crc32(lab.encode()) & 0xFFFF
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address
 
 from qlan import names
 from qlan.errors import ConflictError
-from qlan.facts import Facts
-from qlan.topology.model import HOST_KINDS, Forward, Network, Picks, Realm, Topology
+from qlan.facts.machine import Facts
+from qlan.topology import prefixes
+from qlan.topology.model import HOST_KINDS, UNSERVED_KINDS, Forward, Network, Picks, Realm, Topology
 from qlan.topology.subnets import POOLS, SubnetSet, find_free
 
 PORT_FIRST, PORT_LAST = 20000, 29999  # below Linux's ephemeral ports (32768-), above most services
@@ -27,7 +28,8 @@ def complete(topology: Topology, picks: Picks, facts: Facts) -> Picks:
     """
     subnets = _pick_subnets(topology, picks, facts)
     addresses = _pick_addresses(topology, Picks(subnets, picks.addresses, picks.ports))
-    return Picks(subnets, addresses, _pick_ports(topology, picks, facts))
+    found = prefixes.pick_prefixes(topology, picks.prefixes, facts)
+    return Picks(subnets, addresses, _pick_ports(topology, picks, facts), found)
 
 
 def realm_of(topology: Topology, facts: Facts) -> Realm:
@@ -38,7 +40,7 @@ def realm_of(topology: Topology, facts: Facts) -> Realm:
 
 def wants_subnet(network: Network) -> bool:
     """Whether the network cannot do without a subnet."""
-    return network.kind in HOST_KINDS or network.dhcp is not None
+    return network.kind in HOST_KINDS or network.dhcp is not None or network.ipv6 is not None
 
 
 def subnet_of(network: Network, picks: Picks) -> IPv4Network:
@@ -58,6 +60,8 @@ def dhcp_range(network: Network, subnet: IPv4Network) -> tuple[IPv4Address, IPv4
     """
     if network.dhcp and network.dhcp.first and network.dhcp.last:
         return network.dhcp.first, network.dhcp.last
+    if network.kind in UNSERVED_KINDS:  # nobody but its two ends, and a /30 has just two addresses
+        return subnet.network_address + 1, subnet.broadcast_address - 1
     first = subnet.network_address + max(1, subnet.num_addresses // 4)
     last = subnet.broadcast_address - 1
     host = host_address(network, subnet)
@@ -76,6 +80,21 @@ def nic_address(topology: Topology, picks: Picks, guest: str, index: int) -> IPv
     return nic.address or picks.addresses.get(_address_key(guest, index, nic.network))
 
 
+def nic_address6(topology: Topology, picks: Picks, guest: str, index: int, seed: str) -> IPv6Address | None:
+    """The IPv6 address that belongs to a NIC: as written, else one like its IPv4 address, else one of its MAC."""
+    nic = topology.guest(guest).nics[index]
+    network = topology.network(nic.network) if nic.network else None
+    prefix = prefixes.find_prefix(network, picks.prefixes) if network else None
+    if network is None or prefix is None:
+        return None
+    if nic.address6:
+        return nic.address6
+    given = nic_address(topology, picks, guest, index)
+    like = prefixes.mirrored(prefix, subnet_of(network, picks), given) if given else None
+    barred = topology.written6(network.name) | {prefixes.host_address6(network, prefix), prefix.network_address}
+    return prefixes.eui64(prefix, nic_mac(topology, guest, index, seed)) if like is None or like in barred else like
+
+
 def nic_mac(topology: Topology, guest: str, index: int, seed: str) -> str:
     """The MAC of a NIC: as written, else derived from lab, guest and index."""
     return topology.guest(guest).nics[index].mac or names.derived_mac(seed, topology.lab, guest, str(index))
@@ -88,7 +107,13 @@ def host_port(forward: Forward, picks: Picks, guest: str, index: int) -> int:
 
 def port_key(forward: Forward, guest: str, index: int) -> str:
     """The key of a forward with `auto` in Picks.ports."""
-    return f"{guest}/{index}/{forward.protocol}/{forward.guest_address or ''}/{forward.guest_port}"
+    family = "/ipv6" if forward.host_address.version == 6 else ""  # two sockets, two ports
+    return f"{guest}/{index}/{forward.protocol}/{forward.guest_address or ''}/{forward.guest_port}{family}"
+
+
+def free_port(forward: Forward, lab: str, taken: set[tuple[str, int]]) -> int:
+    """A host port for a forward that says `auto`; ConflictError if there is none."""
+    return _next_port(forward.protocol, _hashed(lab, str(forward.guest_port)), taken)
 
 
 def _address_key(guest: str, index: int, network: str) -> str:
@@ -139,7 +164,7 @@ def _pick_addresses(topology: Topology, picks: Picks) -> dict[str, IPv4Address]:
             if nic.network is None:
                 continue
             network = topology.network(nic.network)
-            if network.subnet is None and network.name not in picks.subnets:
+            if not _gives_addresses(network, picks):
                 continue
             if nic.address:
                 taken.setdefault(network.name, set()).add(nic.address)
@@ -160,19 +185,27 @@ def _pick_addresses(topology: Topology, picks: Picks) -> dict[str, IPv4Address]:
     return {key: found[key] for key, _ in open_nics}
 
 
+def _gives_addresses(network: Network, picks: Picks) -> bool:
+    """On somebody else's bridge, or a LAN, it is not ours to say who has which."""
+    given = network.subnet is not None or network.name in picks.subnets
+    elsewhere = network.dhcp is not None and network.dhcp.relay is not None
+    return given and not elsewhere and network.kind not in ("bridge", "macvtap", "public")
+
+
 def _usable(network: Network, picks: Picks) -> tuple[IPv4Address, IPv4Address]:
     return dhcp_range(network, subnet_of(network, picks))
 
 
 def _is_usable(address: IPv4Address, network: Network, ends: tuple[IPv4Address, IPv4Address], picks: Picks) -> bool:
-    return ends[0] <= address <= ends[1] and address != host_address(network, subnet_of(network, picks))
+    ours = network.kind not in UNSERVED_KINDS and address == host_address(network, subnet_of(network, picks))
+    return ends[0] <= address <= ends[1] and not ours
 
 
 def _free(
     first: IPv4Address, last: IPv4Address, network: Network, taken: set[IPv4Address], picks: Picks
 ) -> Iterator[IPv4Address]:
     """The addresses that nobody has, from the first up."""
-    host = host_address(network, subnet_of(network, picks))
+    host = None if network.kind in UNSERVED_KINDS else host_address(network, subnet_of(network, picks))
     for number in range(int(first), int(last) + 1):
         address = IPv4Address(number)
         if address not in taken and address != host:

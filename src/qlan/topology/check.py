@@ -7,8 +7,25 @@ from itertools import chain
 from pathlib import Path
 
 from qlan.errors import Mark, Problem
-from qlan.facts import Facts
-from qlan.topology.checks import addresses, forwards, guests, names, nics, subnets, user_networks
+from qlan.facts.machine import Facts
+from qlan.topology.checks import (
+    addresses,
+    bridges,
+    forwards,
+    guests,
+    ipv6,
+    links,
+    macvtaps,
+    names,
+    network_boot,
+    nics,
+    outside,
+    relays,
+    subnets,
+    uplinks,
+    user_networks,
+    wires,
+)
 from qlan.topology.model import Topology
 
 
@@ -28,9 +45,18 @@ def check(topology: Topology, facts: Facts, exists: Callable[[Path], bool]) -> l
         chain(
             check_written(topology, seed=facts.seed),
             subnets.check_here(topology, facts),
+            outside.check_here(topology, facts),
+            ipv6.check_here(topology, facts),
             nics.check_models(topology, facts),
+            links.check_here(topology, facts),
             forwards.check_here(topology, facts),
+            wires.check_here(topology, facts),
+            bridges.check_here(topology, facts),
+            uplinks.check_here(topology, facts),
+            macvtaps.check_here(topology, facts),
             user_networks.check_here(topology, facts, is_there),
+            network_boot.check_here(topology, facts, is_there),
+            relays.check_here(topology, facts),
             guests.check_here(topology.guests, facts, is_there),
         )
     )
@@ -44,11 +70,20 @@ def check_written(
     return chain(
         names.check(topology),
         subnets.check(topology),
+        outside.check(topology),
         addresses.check(topology),
+        ipv6.check(topology),
         nics.check(topology),
         nics.check_macs(topology, seed),
+        links.check(topology),
         forwards.check(topology),
         user_networks.check(topology),
+        wires.check(topology, whole=not damaged),
+        bridges.check(topology),
+        uplinks.check(topology),
+        macvtaps.check(topology),
+        network_boot.check(topology),
+        relays.check(topology),
         guests.check(whole),
     )
 

@@ -12,6 +12,7 @@ from qlan.topology.scalars import Unreadable, parse_integer, parse_size, parse_t
 from qlan.topology.vocabulary import DISK, GUEST
 
 CPUS_MAX = 1024
+HOTPLUG_MAX = 16  # each is a PCIe port, and those share the bus's 32 places with all else
 MEMORY_MIN, MEMORY_MAX = 1 << 20, 16 << 40
 
 _DISK_HINT = "write `disks: [a.qcow2, b.qcow2]`"
@@ -48,6 +49,7 @@ def _read_guest(name: Scalar, node: Node, reader: Reader) -> Guest:
         display=cast("Literal['none', 'sdl', 'gtk', 'vnc', 'spice']", fields.choice("display") or "none"),
         cloud_init=fields.flag("cloud_init", False),
         qemu_args=_read_words(fields),
+        hotplug=fields.value("hotplug", lambda text: parse_integer(text, 0, HOTPLUG_MAX)),
         nics=read_nics(fields.node("nics"), fields.title, reader),
         mark=name.mark,
         marks=fields.marks,

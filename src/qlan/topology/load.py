@@ -66,7 +66,7 @@ def _further_problems(topology: Topology, reader: Reader) -> list[Problem]:
     unsure = {network.name for network in topology.networks if network.mark in reader.damaged}
     guests = []
     for guest in topology.guests:
-        nics = [replace(nic, address=None) if nic.network in unsure else nic
+        nics = [replace(nic, address=None, address6=None) if nic.network in unsure else nic
                 for nic in guest.nics if nic.mark not in reader.damaged]  # fmt: skip
         guests.append(replace(guest, nics=tuple(nics)))
     readable = replace(topology, networks=tuple(networks), guests=tuple(guests))

@@ -6,21 +6,31 @@ there, once.  `None` means "not said": the machine or the lab's memory (`Picks`)
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address, IPv4Network, IPv6Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from pathlib import Path
 from typing import Literal
 
 from qlan import names, realm
 from qlan.errors import Mark
+from qlan.facts.found import FoundNic, FoundQemu
 
 Protocol = Literal["tcp", "udp"]
 
 Marks = Mapping[str, Mark]  # where the value of a key stands, for errors that point at it
 
-KINDS = ("private", "host-only")  # kinds of `networks:`; `user` and `none` are said at the NIC itself
-HOST_KINDS = ("host-only",)  # those that give the host an address on the network
+# of `networks:`; `user` and `none` are said at a NIC
+KINDS = ("private", "host-only", "nat", "routed", "wire", "bridge", "public", "macvtap")
+HOST_KINDS = ("host-only", "nat", "routed")  # those that give the host an address on the network
+OUTSIDE_KINDS = ("nat", "routed")  # those from which this machine forwards
+
+UNSERVED_KINDS = (
+    "wire",
+    "bridge",
+    "public",
+    "macvtap",
+)  # no bridge of ours, and nobody of ours who gives addresses or answers there
 
 MODEL_ALIASES = names.MODEL_ALIASES
 Realm = realm.Realm
@@ -34,6 +44,26 @@ class Dhcp:
     last: IPv4Address | None = None
     lease_time_s: int = 3600
     mark: Mark | None = None
+    routes: tuple[tuple[IPv4Network, IPv4Address], ...] = ()
+    ntp: tuple[IPv4Address, ...] = ()
+    options: tuple[tuple[str, str], ...] = ()  # (dnsmasq's name or number, value)
+    relay: IPv4Address | None = None  # the server elsewhere that gives the addresses
+
+
+@dataclass(frozen=True, slots=True)
+class Ipv6:
+    """`ipv6:` of a network.  address: the host's own (default: the prefix's ::1).
+
+    slaac: guests make themselves an address by the router's advertisements; dhcp: DHCPv6 gives each its fixed one.
+    asked: written; what is only the default gives way on a machine without IPv6.
+    """
+
+    prefix: IPv6Network | None = None
+    address: IPv6Address | None = None
+    slaac: bool = True
+    dhcp: bool = True
+    asked: bool = field(default=True, compare=False)
+    mark: Mark | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +77,24 @@ class Network:
     dhcp: Dhcp | None = None
     dns: bool = True
     mtu_bytes: int | None = None
+    mode: str | None = None  # of kind macvtap; None: bridge
+    host_access: bool = False  # of kind macvtap: this machine is on it too, as `address`
+    bridge: str | None = None  # of kind bridge: the existing one; None: it is called as the network
+    bridge_name: str | None = None  # None: made of the network's name
+    reach: tuple[str, ...] = ()  # nat: other networks whose guests may be reached
+    proxy_arp: bool = False  # routed: the host answers for the guests on its uplink
+    isolated: bool = False  # guests reach the host, not each other; a NIC may say otherwise
+    stp: bool = False
+    multicast_snooping: bool = False
+    ipv6: Ipv6 | None = None
+    uplink: str | None = None  # public: the NIC of this machine that the bridge takes in; macvtap: that guests share
+    confirm_within_s: int = 60  # public: until the watchdog puts the NIC back; 0: no watchdog
+    keep_if_answered: bool = False  # public: unless its gateway answered all the time
+    vlan_filtering: bool = False
+    vlan: int | None = None  # the host's own, and a NIC's that says none; None: 1
+    records: tuple[tuple[str, IPv4Address | IPv6Address], ...] = ()  # further names for DNS
+    tftp: Path | None = None  # a folder that the DHCP server serves by TFTP
+    bootfile: str | None = None  # what guests that boot from the network are told to fetch
     mark: Mark | None = None
     marks: Marks = field(default_factory=dict, compare=False, repr=False)
 
@@ -70,6 +118,7 @@ class UserNetwork:
     bootfile: str | None = None
     smb: Path | None = None
     guestfwd: tuple[str, ...] = ()  # QEMU's own words, e.g. tcp:10.0.2.100:1234-cmd:netcat
+    backend: Literal["slirp", "passt", "auto"] = "slirp"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,16 +126,24 @@ class Forward:
     """A host port that leads into the guest.  host_port None: a free one, picked once and remembered."""
 
     protocol: Protocol
-    host_address: IPv4Address
+    host_address: IPv4Address | IPv6Address
     host_port: int | None
-    guest_address: IPv4Address | None  # None: the guest's first lease
+    guest_address: IPv4Address | IPv6Address | None  # None: the guest's own
     guest_port: int
     mark: Mark | None = None
 
 
 @dataclass(frozen=True, slots=True)
+class Rate:
+    """`rate:` of a NIC as its guest sees it: what comes in, what goes out, in bits a second; None: no limit."""
+
+    in_bps: int | None = None
+    out_bps: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Nic:
-    """One NIC.  Exactly one of network (a name from `networks:`) and user is given."""
+    """One NIC.  Exactly one of network (a name from `networks:`), user and found is given."""
 
     network: str | None = None
     user: UserNetwork | None = None
@@ -97,6 +154,12 @@ class Nic:
     boot: bool = False  # boot: network
     link_up: bool = True
     mtu_bytes: int | None = None
+    isolated: bool | None = None  # None: as the network is
+    rate: Rate | None = None
+    address6: IPv6Address | None = None
+    vlan: int | None = None  # that of its untagged frames
+    trunk: tuple[tuple[int, int], ...] = ()  # ranges of VLANs that pass tagged, in order, apart from each other
+    found: FoundNic | None = None  # of an adopted guest: instead of network and user
     mark: Mark | None = None
     marks: Marks = field(default_factory=dict, compare=False, repr=False)
 
@@ -130,6 +193,8 @@ class Guest:
     cloud_init: bool = False
     qemu_args: tuple[str, ...] = ()
     nics: tuple[Nic, ...] = ()
+    hotplug: int | None = None  # free places for NICs that come later; None: the usual few
+    found: FoundQemu | None = None  # adopted: somebody else started it
     mark: Mark | None = None
     marks: Marks = field(default_factory=dict, compare=False, repr=False)
 
@@ -149,11 +214,22 @@ class Topology:
 
     _networks: dict[str, Network] = field(init=False, compare=False, repr=False)
     _guests: dict[str, Guest] = field(init=False, compare=False, repr=False)
+    _written6: dict[str, frozenset[IPv6Address]] = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         """Index by name: ten thousand guests are each looked up several times."""
         object.__setattr__(self, "_networks", {network.name: network for network in self.networks})
         object.__setattr__(self, "_guests", {guest.name: guest for guest in self.guests})
+        written: dict[str, set[IPv6Address]] = {}
+        for guest in self.guests:
+            for nic in guest.nics:
+                if nic.network and nic.address6:
+                    written.setdefault(nic.network, set()).add(nic.address6)
+        object.__setattr__(self, "_written6", {name: frozenset(some) for name, some in written.items()})
+
+    def written6(self, network: str) -> frozenset[IPv6Address]:
+        """The IPv6 addresses that the file gives to NICs on a network."""
+        return self._written6.get(network, frozenset())
 
     def network(self, name: str) -> Network:
         """The network of that name; KeyError."""
@@ -169,12 +245,23 @@ class Picks:
     """What was chosen for a lab where its file leaves the choice open; remembered, so that it stays the same.
 
     subnets: by network name.  addresses: by `guest/nic-index/network` (a NIC that moves gets a new one).
-    ports: by `guest/nic-index/protocol/guest-address/guest-port`.
+    ports: by `guest/nic-index/protocol/guest-address/guest-port`.  prefixes: of IPv6, by network name.
     """
 
     subnets: dict[str, IPv4Network]
     addresses: dict[str, IPv4Address]
     ports: dict[str, int]
+    prefixes: dict[str, IPv6Network] = field(default_factory=dict)
+
+
+def bridge_of(network: Network) -> str:
+    """The interface of a network of kind bridge."""
+    return network.bridge or network.name
+
+
+def trunk_words(trunk: Iterable[tuple[int, int]]) -> list[str]:
+    """Ranges of VLANs as the file has them: `10`, `20-30`."""
+    return [f"{first}-{last}" if last > first else str(first) for first, last in trunk]
 
 
 def mark_of(thing: Network | Nic | Guest | Topology, key: str) -> Mark | None:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Literal, cast
 
 from qlan.errors import Mark
 from qlan.topology.document import Mapping, Node, Scalar, Sequence
-from qlan.topology.forwards import parse_forward, read_forward
-from qlan.topology.model import Forward, Nic, UserNetwork
+from qlan.topology.forwards import parse_forwards, read_forward
+from qlan.topology.model import Forward, Nic, Rate, UserNetwork
 from qlan.topology.reader import ITEM, Fields, Reader
 from qlan.topology.scalars import (
     MTU_MAX,
     MTU_MIN,
     parse_address,
+    parse_address6,
     parse_bootfile,
     parse_domain,
     parse_flag,
@@ -21,12 +23,15 @@ from qlan.topology.scalars import (
     parse_integer,
     parse_ipv6_prefix,
     parse_mac,
+    parse_rate,
     parse_subnet,
     parse_text,
+    parse_vlan,
+    parse_vlans,
     parse_word,
 )
 from qlan.topology.spec import parse_spec
-from qlan.topology.vocabulary import NIC, SORTS, USER
+from qlan.topology.vocabulary import NIC, RATE, SORTS, USER
 
 _NICS_HINT = f"write `nics: [{ITEM}]`, or `nics: none`"
 _NIC_HINT = "write a network's name, `user`, or `{network: NAME}`"
@@ -82,10 +87,15 @@ def _read_fields(fields: Fields, node: Node) -> Nic:
         model=fields.value("model", parse_word) or "virtio",
         mac=fields.value("mac", parse_mac),
         address=fields.value("address", parse_address),
+        address6=fields.value("address6", parse_address6),
         forwards=_read_forwards(fields),
         boot=fields.choice("boot") is not None,
         link_up=fields.choice("link") != "down",
         mtu_bytes=fields.value("mtu", lambda text: parse_integer(text, MTU_MIN, MTU_MAX)),
+        isolated=fields.value("isolated", parse_flag),
+        rate=_read_rate(fields),
+        vlan=fields.value("vlan", parse_vlan),
+        trunk=_joined(fields.several("trunk", parse_vlans)),
         mark=node.mark,
         marks=fields.marks | user_marks,
     )
@@ -96,15 +106,41 @@ def _read_forwards(fields: Fields) -> tuple[Forward, ...]:
     if node is None:
         return ()
     title = fields.called("forwards")
-    found: list[Forward | None] = []
+    found: list[Forward] = []
     for item in fields.reader.items(node, title, f'write `forwards: ["{ITEM}"]`'):
         if isinstance(item, Scalar):
-            found.append(fields.reader.scalar(item, title, "a forward", partial(parse_forward, mark=item.mark)))
+            found += fields.reader.scalar(item, title, "a forward", partial(parse_forwards, mark=item.mark)) or ()
         elif isinstance(item, Sequence):
             fields.reader.problem(item.mark, f"{title}: a forward is one text, not a list", 'write it like "2222:22"')
+        elif forward := read_forward(item, title, fields.reader):
+            found.append(forward)
+    return tuple(found)
+
+
+def _read_rate(fields: Fields) -> Rate | None:
+    """One rate for both directions, or each by itself."""
+    node = fields.node("rate")
+    if node is None:
+        return None
+    if isinstance(node, Scalar) and not node.is_null:
+        speed = fields.reader.scalar(node, fields.called("rate"), SORTS["rate"], parse_rate)
+        return Rate(speed, speed)
+    inner = fields.reader.fields(node, f"`rate` of {fields.title}", RATE)
+    found = Rate(inner.value("in", parse_rate), inner.value("out", parse_rate))
+    if not inner.has("in") and not inner.has("out"):
+        fields.reader.problem(node.mark, f"{fields.called('rate')} says neither `in` nor `out`", "write `rate: 10mbit`")
+    return found
+
+
+def _joined(ranges: tuple[tuple[int, int], ...]) -> tuple[tuple[int, int], ...]:
+    """The same VLANs in order, as few ranges as can be."""
+    found: list[tuple[int, int]] = []
+    for first, last in sorted(ranges):
+        if found and first <= found[-1][1] + 1:
+            found[-1] = (found[-1][0], max(last, found[-1][1]))
         else:
-            found.append(read_forward(item, title, fields.reader))
-    return tuple(forward for forward in found if forward)
+            found.append((first, last))
+    return tuple(found)
 
 
 def _read_user(fields: Fields) -> tuple[UserNetwork | None, dict[str, Mark]]:
@@ -135,5 +171,6 @@ def _read_user(fields: Fields) -> tuple[UserNetwork | None, dict[str, Mark]]:
         bootfile=inner.value("bootfile", parse_bootfile),
         smb=inner.path("smb"),
         guestfwd=inner.several("guestfwd", parse_guestfwd),
+        backend=cast("Literal['slirp', 'passt', 'auto']", inner.choice("backend") or "slirp"),
     )
     return network, {f"user.{key}": mark for key, mark in inner.marks.items()}

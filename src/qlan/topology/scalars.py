@@ -11,17 +11,26 @@ from qlan import names
 PORT_MAX = 65535
 PREFIX_MIN, PREFIX_MAX = 8, 30  # /31 and /32 leave no room for a host and a guest beside network and broadcast
 LEASE_MIN_S, LEASE_MAX_S = 120, 365 * 86400  # dnsmasq raises shorter leases to two minutes without a word
+VLAN_MAX = 4094  # 0 and 4095 are reserved (IEEE 802.1Q)
+RATE_MIN_BPS, RATE_MAX_BPS = 8_000, 100_000_000_000  # below it a packet takes seconds
+DELAY_MAX_US = 60_000_000
+IPV6_MTU_MIN = 1280  # RFC 8200; below it the kernel takes IPv6 off the link
 MTU_MIN, MTU_MAX = 576, 65521  # DHCP needs 576 (RFC 2131); a TAP carries 65535 less the Ethernet header
 
 _SHOWN_MAX = 60
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _INTEGER = re.compile(r"[0-9]{1,18}", re.ASCII)
 _SIZE = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,9})?) ?([KMGT])(?:i?B)?", re.ASCII | re.IGNORECASE)
+_RATE = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)((?:[kmgt]i?)?)(bit|bps)", re.ASCII | re.IGNORECASE)
+_BARE = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})?", re.ASCII)
+_DELAY = re.compile(rf"({_BARE.pattern}) ?(us|ms|s)", re.ASCII)
+_SHARE = re.compile(rf"({_BARE.pattern}) ?%", re.ASCII)
 _TIME = re.compile(r"([0-9]{1,9}) ?(s|m|h|d|w)", re.ASCII)
 _DOTTED = re.compile(r"[0-9]+(?:\.[0-9]+){3}", re.ASCII)
 _DOMAIN = re.compile(r"(?=.{1,253}\Z)[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)*",
                      re.ASCII | re.IGNORECASE)  # fmt: skip
-_BOOTFILE = re.compile(r"[A-Za-z0-9._/+-]{1,127}", re.ASCII)  # BOOTP's field has 128 bytes with its NUL
+_INTERFACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*", re.ASCII)
+_BOOTFILE = re.compile(r"[A-Za-z0-9._/+:-]{1,127}", re.ASCII)  # BOOTP's field has 128 bytes with its NUL
 _WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}", re.ASCII)
 _GUESTFWD = re.compile(r"tcp:([^:,]*):([0-9]+)-(.+)", re.ASCII)
 
@@ -96,6 +105,67 @@ def parse_size(text: str) -> int:
     return int(number) * scale + int(fraction or 0) * scale // int(10 ** len(fraction))
 
 
+def parse_vlan(text: str) -> int:
+    """A VLAN's number."""
+    return parse_integer(text, 1, VLAN_MAX)
+
+
+def parse_vlans(text: str) -> tuple[int, int]:
+    """`10`, or `20-30` with both ends."""
+    first, dash, last = (part.strip() for part in text.partition("-"))
+    ends = parse_vlan(first), parse_vlan(last if dash else first)
+    if ends[0] > ends[1]:
+        raise Unreadable(f"the range {quoted(text)} ends before it starts", f"write {last}-{first}")
+    return ends
+
+
+def parse_rate(text: str) -> int:
+    """`10mbit`, `1.5gbit`, `500kbps` in bits a second, as tc(8) says them: k, m, g, t are powers of 1000, ki, mi, gi,
+    ti of 1024; `bps` is bytes.  The kernel counts whole bytes.
+    """
+    found = _RATE.fullmatch(text)
+    if not found:
+        hint = (
+            f"write `{text}mbit`, say" if _INTEGER.fullmatch(text) else "write it like `10mbit`, `1gbit` or `500kbit`"
+        )
+        raise Unreadable(f"{quoted(text)} is not a rate", hint)
+    unit = found[2].lower()
+    scale = (1024 if unit.endswith("i") else 1000) ** ("", "k", "m", "g", "t").index(unit[:1])
+    number, _, fraction = found[1].partition(".")
+    scaled: int = int(number) * scale + int(fraction or 0) * scale // int(10 ** len(fraction))
+    rate_bps = scaled * 8 if found[3].lower() == "bps" else scaled // 8 * 8
+    if not RATE_MIN_BPS <= rate_bps <= RATE_MAX_BPS:
+        raise Unreadable(f"a rate of {quoted(text)} is not from 8kbit to 100gbit")
+    return rate_bps
+
+
+def parse_delay(text: str) -> int:
+    """`50ms`, `1.5s`, `200us` in microseconds: whole tens, and six digits, as tc(8) shows them again."""
+    found = _DELAY.fullmatch(text)
+    if not found:
+        bare = _BARE.fullmatch(text)
+        raise Unreadable(
+            f"{quoted(text)} has no unit" if bare else f"{quoted(text)} is not a delay",
+            f"write `{text}ms`, say" if bare else "write it like `50ms`, `1.5s` or `200us`",
+        )
+    delay_us = float(found[1]) * {"us": 1, "ms": 1000, "s": 1_000_000}[found[2]]
+    if delay_us > DELAY_MAX_US:
+        raise Unreadable(f"a delay of {quoted(text)} is more than a minute")
+    return int(round(float(f"{delay_us:.6g}"), -1)) if delay_us > 10 else 10 * (delay_us > 0)
+
+
+def parse_share(text: str) -> int:
+    """`1%`, `0.1%` of all frames, in millionths."""
+    found = _SHARE.fullmatch(text)
+    if not found or float(found[1]) > 100:
+        bare = _BARE.fullmatch(text)
+        raise Unreadable(
+            f"{quoted(text)} has no unit" if bare else f"{quoted(text)} is no share of the frames",
+            f"write `{text}%`" if bare else "write it like `1%` or `0.1%`, at most `100%`",
+        )
+    return round(float(found[1]) * 10_000)
+
+
 def parse_duration(text: str) -> int:
     """`30m`, `1h`, `2d` in seconds."""
     found = _TIME.fullmatch(text)
@@ -135,6 +205,17 @@ def parse_address(text: str) -> IPv4Address:
             raise Unreadable(f"{text} has leading zeros", f"write {clean} if the numbers are decimal")
         raise Unreadable(f"{quoted(text)} is not an IPv4 address: a number is above 255")
     raise Unreadable(f"{quoted(text)} is not an IPv4 address", "write one like 10.10.10.5")
+
+
+def parse_address6(text: str) -> IPv6Address:
+    """One IPv6 address, without a zone."""
+    if "%" not in text and _is_ipv6(text):
+        return IPv6Address(text)
+    if "/" in text and _is_ipv6(text.partition("/")[0]):
+        raise Unreadable(f"{quoted(text)} has a prefix length", f"write `{text.partition('/')[0]}` alone")
+    if _DOTTED.fullmatch(text):
+        raise Unreadable(f"{text} is an IPv4 address; here an IPv6 address is due", "write one like fd00:1::5")
+    raise Unreadable(f"{quoted(text)} is not an IPv6 address", "write one like fd00:1::5")
 
 
 def parse_subnet(text: str) -> IPv4Network:
@@ -222,6 +303,15 @@ def parse_hostname(text: str) -> str:
     """A name for a guest: one DNS label."""
     if not names.is_name(text):
         raise Unreadable(f"{quoted(text)} is not a host name", "write a-z, 0-9 and `-`, at most 32, like web-1")
+    return text
+
+
+def parse_interface(text: str) -> str:
+    """The name of a network interface, as the kernel and every file we write it into take it."""
+    if len(text) > names.INTERFACE_NAME_MAX:
+        raise Unreadable(f"{quoted(text)} has {len(text)} letters; the kernel takes {names.INTERFACE_NAME_MAX}")
+    if not _INTERFACE.fullmatch(text) or not names.fits_interface(text):
+        raise Unreadable(f"{quoted(text)} is not an interface name", "write letters, digits and `- _ .`, like br-lan")
     return text
 
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import Any
 
 from qlan.names import NAME_MAX
-from qlan.topology.guests import CPUS_MAX
+from qlan.topology.guests import CPUS_MAX, HOTPLUG_MAX
 from qlan.topology.model import KINDS
-from qlan.topology.scalars import MTU_MAX, MTU_MIN, PORT_MAX
+from qlan.topology.scalars import MTU_MAX, MTU_MIN, PORT_MAX, VLAN_MAX
 from qlan.topology.vocabulary import SECTIONS, Key
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -70,23 +70,36 @@ _FLAG: Schema = {"enum": [True, False, "yes", "no", "on", "off"]}
 _PORT: Schema = {"type": "integer", "minimum": 1, "maximum": PORT_MAX}
 _DISK: Schema = {"anyOf": [{"type": "string"}, _section_of("disk")]}
 
+_VLAN: Schema = {"type": "integer", "minimum": 1, "maximum": VLAN_MAX}
+_VLANS: Schema = {"anyOf": [_VLAN, _text(r"^[0-9]+( *- *[0-9]+)?$")]}
+_SPEED = _text(r"^[0-9]+(\.[0-9]+)?([KMGTkmgt][Ii]?)?([Bb][Ii][Tt]|[Bb][Pp][Ss])$")
+
 _SORTS: dict[str, Schema] = {
     "name": {"anyOf": [_text(_NAME), {"type": "integer"}]},
     "word": _WORD,
     "text": _WORD,
     "flag": _FLAG,
     "integer": {"type": "integer", "minimum": 1, "maximum": CPUS_MAX},
+    "places": {"type": "integer", "minimum": 0, "maximum": HOTPLUG_MAX},
     "port": {"anyOf": [_PORT, {"const": "auto"}]},
     "mtu": {"type": "integer", "minimum": MTU_MIN, "maximum": MTU_MAX},
     "size": _text(r"^[0-9]+(\.[0-9]+)? ?[KMGTkmgt]([Ii]?[Bb])?$"),
     "lease": _text(r"^[0-9]+ ?[smhdw]$"),
+    "time": _text(r"^[0-9]+ ?[smhdw]$"),
     "address": _text(rf"^{_ADDRESS}$"),
     "subnet": _text(rf"^{_ADDRESS}/([89]|[12][0-9]|30)$"),
     "range": _text(rf"^{_ADDRESS} *- *{_ADDRESS}$"),
+    "address6": _text(r"^[0-9a-fA-F:.]+$"),
+    "address46": _text(r"^[0-9a-fA-F:.]+$"),
     "ipv6-prefix": _text(r"^[0-9a-fA-F:.]+/[0-9]+$"),
     "mac": _text(r"^[0-9a-fA-F]{2}([:-][0-9a-fA-F]{2}){5}$"),
     "domain": {"type": "string"},
     "hostname": {"anyOf": [_text(_NAME), {"type": "integer"}]},
+    "vlan": _VLAN,
+    "vlans": {"anyOf": [_VLANS, _list_of(_VLANS)]},
+    "speed": _SPEED,
+    "rate": {"anyOf": [_SPEED, _section_of("rate")]},
+    "interface": _text(r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,14}$"),
     "bootfile": {"type": "string"},
     "path": {"type": "string"},
     "disk": _DISK,
@@ -96,6 +109,12 @@ _SORTS: dict[str, Schema] = {
     "networks": _by_name({"anyOf": [{"enum": list(KINDS)}, _section_of("network")]}),
     "guests": _by_name(_section_of("guest")),
     "dhcp": {"anyOf": [_FLAG, _section_of("dhcp")]},
+    "addresses": {"anyOf": [_text(rf"^{_ADDRESS}$"), _list_of(_text(rf"^{_ADDRESS}$"))]},
+    "routes": {"type": ["object", "null"], "additionalProperties": _text(rf"^{_ADDRESS}$")},
+    "options": {"type": ["object", "null"], "additionalProperties": {"anyOf": [_WORD, _list_of(_WORD)]}},
+    "records": {"type": ["object", "null"], "additionalProperties": {"type": "string"}},
+    "dns": {"anyOf": [_FLAG, _section_of("dns")]},
+    "ipv6": {"anyOf": [_FLAG, _text(r"^[0-9a-fA-F:.]+/[0-9]+$"), _section_of("ipv6")]},
     "disks": _list_of(_DISK),
     "nics": {"anyOf": [{"const": "none"}, _list_of({"anyOf": [{"type": ["string", "integer"]}, _section_of("nic")]})]},
     "user": {"anyOf": [{"enum": [True, "yes", "on"]}, {"type": "null"}, _section_of("user")]},

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from qlan.errors import Mark, Problem, TopologyError
 from qlan.topology.document import Scalar, Sequence
-from qlan.topology.forwards import parse_forward
+from qlan.topology.forwards import parse_forwards
 from qlan.topology.model import Forward, Nic
 from qlan.topology.nics import read_nics
 from qlan.topology.reader import Reader
@@ -24,9 +24,7 @@ def parse_nics(specs: Words[str], forwards: Words[str], folder: Path) -> tuple[N
     reader = Reader(folder)
     nodes = tuple(Scalar(spec, Mark(NIC_WORD, index, 1)) for index, spec in enumerate(specs, 1))
     nics = read_nics(Sequence(nodes, Mark(NIC_WORD, 1, 1)) if nodes else None, "the guest", reader)
-    wanted = [
-        forward for forward in (_forward(text, index, reader) for index, text in enumerate(forwards, 1)) if forward
-    ]
+    wanted = [one for index, text in enumerate(forwards, 1) for one in _forwards(text, index, reader)]
     nics = with_forwards(nics, wanted, reader.problems)
     if reader.problems:
         raise TopologyError(reader.problems)
@@ -44,8 +42,7 @@ def with_forwards(nics: tuple[Nic, ...], forwards: list[Forward], problems: list
     return nics
 
 
-def _forward(text: str, index: int, reader: Reader) -> Forward | None:
+def _forwards(text: str, index: int, reader: Reader) -> tuple[Forward, ...]:
     mark = Mark(FORWARD_WORD, index, 1)
-    return reader.scalar(
-        Scalar(text, mark, plain=False), "the forward", "a forward", lambda word: parse_forward(word, mark)
-    )
+    word = Scalar(text, mark, plain=False)
+    return reader.scalar(word, "the forward", "a forward", lambda one: parse_forwards(one, mark)) or ()

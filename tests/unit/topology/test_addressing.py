@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qlan.errors import ConflictError
-from qlan.facts import Facts, UsedPort, UsedSubnet
+from qlan.facts.machine import Facts, UsedPort, UsedSubnet
 from qlan.topology import addressing
 from qlan.topology.check import check
 from qlan.topology.model import Dhcp, Disk, Forward, Guest, Network, Nic, Picks, Realm, Topology, UserNetwork

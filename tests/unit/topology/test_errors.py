@@ -9,20 +9,30 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Network
 from pathlib import Path
 
 import pytest
 
 from qlan.errors import Problem, TopologyError
-from qlan.facts import Facts, QemuFacts, UsedPort, UsedSubnet
+from qlan.facts.machine import (
+    Carried,
+    Facts,
+    NicFacts,
+    PasstFacts,
+    QemuFacts,
+    UsedLink,
+    UsedPort,
+    UsedPrefix,
+    UsedSubnet,
+)
 from qlan.topology.check import check
 from qlan.topology.load import load
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "errors"
 CASES = sorted(path.name for path in GOLDEN.iterdir() if path.is_dir())
 
-MODELS = ("e1000", "e1000e", "rtl8139", "virtio-net-pci", "vmxnet3", "ne2k_pci", "pcnet")
+MODELS = ("e1000", "e1000e", "rtl8139", "virtio-net-pci", "vmxnet3", "ne2k_pci", "pcnet", "usb-net", "tulip")
 FACTS = Facts(
     seed="golden",
     uid=1000,
@@ -32,6 +42,7 @@ FACTS = Facts(
         UsedSubnet(IPv4Network("10.9.0.0/16"), "a route to it via tun0"),
         UsedSubnet(IPv4Network("10.77.5.0/24"), "lab office"),
     ),
+    used_links=(UsedLink("br0", "bridge"), UsedLink("docker0", "bridge")),
     used_ports=(
         UsedPort("tcp", IPv4Address("127.0.0.1"), 3306, "mysqld (process 812)"),
         UsedPort("tcp", IPv4Address("0.0.0.0"), 8081, "lab office"),
@@ -39,8 +50,20 @@ FACTS = Facts(
     qemu={
         "x86_64": QemuFacts("/usr/bin/qemu-system-x86_64", (7, 2, 0), ("q35", "pc", "microvm"), "q35",
                             dict.fromkeys(MODELS, "")),
+        "aarch64": QemuFacts("/usr/bin/qemu-system-aarch64", (6, 2, 0), ("virt",), "virt", dict.fromkeys(MODELS, "")),
     },
     smbd=False,
+    used_prefixes=(UsedPrefix(IPv6Network("2001:db8:7::/64"), "a route to it via eth0"),),
+    nics={
+        "eth0": NicFacts("52:54:00:00:00:01", 1500,
+                         Carried(("10.1.1.7/24 dev %",), ("unicast 0.0.0.0/0 via 10.1.1.1 dev %",))),
+        "eth1": NicFacts("52:54:00:00:00:03", 1500, dhcp_server="10.3.1.1 (52:54:00:00:00:99)"),
+        "eth2": NicFacts("52:54:00:00:00:04", 1500, Carried(("192.0.2.4/24 dev %",))),
+        "wlan0": NicFacts("52:54:00:00:00:02", 1500, fault="it is Wi-Fi", hint="forward ports"),
+    },
+    nic_names=("eth0", "eth1", "wlan0"),
+    passt=PasstFacts(),
+    tftp_faults={"shut": ("dnsmasq may not look into /srv/tftp", "chmod o+rx /srv/tftp")},
 )  # fmt: skip
 
 

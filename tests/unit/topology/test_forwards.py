@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qlan.topology.forwards import parse_forward
+from qlan.topology.forwards import parse_forward, parse_forwards
 from qlan.topology.load import parse
 from qlan.topology.model import Forward
 from qlan.topology.scalars import Unreadable
@@ -45,15 +45,48 @@ def test_what_a_forward_means(text: str, forward: Forward) -> None:
     assert parse_forward(text) == forward
 
 
+@pytest.mark.parametrize(
+    ("text", "first", "count"),
+    [
+        ("8000-8010:9000-9010", Forward("tcp", LOOPBACK, 8000, None, 9000), 11),
+        ("udp:0.0.0.0:80-81:10.0.2.15:90-91/udp", Forward("udp", ANY, 80, GUEST, 90), 2),
+        ("auto:7000-7003", Forward("tcp", LOOPBACK, None, None, 7000), 4),
+        ("80-80:81", Forward("tcp", LOOPBACK, 80, None, 81), 1),
+    ],
+)
+def test_a_range_is_so_many_forwards(text: str, first: Forward, count: int) -> None:
+    found = parse_forwards(text)
+    assert found[0] == first
+    assert [one.guest_port for one in found] == list(range(first.guest_port, first.guest_port + count))
+    if first.host_port:
+        assert [one.host_port for one in found] == list(range(first.host_port, first.host_port + count))
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("8000-8010:80", "11 ports cannot lead to 1"),
+        ("8000:80-90", "1 port cannot lead to 11"),
+        ("8010-8000:8010-8000", "8010-8000 runs backwards"),
+        ("1-2000:1-2000", "more than 1000 ports"),
+        ("0-10:0-10", "port `0` is not from 1"),
+    ],
+)
+def test_ranges_that_fit_nowhere(text: str, what: str) -> None:
+    with pytest.raises(Unreadable, match=what):
+        parse_forwards(text)
+
+
 @given(st.text(alphabet="0123456789:-./tcpudauo[] ", max_size=30))
 def test_any_text_is_a_forward_or_says_why(text: str) -> None:
     try:
-        forward = parse_forward(text)
+        found = parse_forwards(text)
     except Unreadable as error:
         assert error.what
     else:
-        assert 1 <= forward.guest_port <= 65535
-        assert forward.host_port is None or 1 <= forward.host_port <= 65535
+        for forward in found:
+            assert 1 <= forward.guest_port <= 65535
+            assert forward.host_port is None or 1 <= forward.host_port <= 65535
 
 
 @given(

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from qlan.errors import TopologyError
-from qlan.facts import Facts
+from qlan.facts.machine import Facts
 from qlan.topology.addressing import complete
 from qlan.topology.check import check
 from qlan.topology.load import parse
@@ -154,7 +154,8 @@ def test_ten_thousand_guests() -> None:
     )
     start = time.process_time()
     topology = parse(text, FILE)
-    assert check(topology, FACTS, lambda path: True) == []
+    said = [problem.what for problem in check(topology, FACTS, lambda path: True)]
+    assert said == []
     picks = complete(topology, Picks({}, {}, {}), FACTS)
     assert len(picks.addresses) == 10_000
     assert len(set(picks.ports.values())) == 10_000

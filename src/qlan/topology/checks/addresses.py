@@ -12,7 +12,7 @@ from ipaddress import IPv4Address, IPv4Network
 from qlan.errors import Mark, Problem
 from qlan.topology.addressing import dhcp_range, host_address, wants_subnet
 from qlan.topology.checks.titles import nics, of_network, of_nic
-from qlan.topology.model import Network, Nic, Topology, mark_of
+from qlan.topology.model import HOST_KINDS, UNSERVED_KINDS, Network, Nic, Topology, mark_of
 from qlan.topology.scalars import LEASE_MAX_S, LEASE_MIN_S, subnet_fault
 
 
@@ -47,6 +47,10 @@ def _check_network(network: Network) -> Iterator[Problem]:
                 what = f"{title} says addresses but no subnet"
                 yield Problem(mark_of(network, key), what, f"write `subnet: {_around(given)}`")
         return
+    for to, gateway in dhcp.routes if dhcp else ():
+        if gateway not in network.subnet:
+            what = f"`routes` of {title}: {to} by {gateway}, which is outside of {network.subnet}"
+            yield Problem(mark_of(network, "dhcp.routes"), what, "name a gateway that the guests can reach")
     if network.address:
         mark = mark_of(network, "address")
         yield from _check_place(f"`address` of {title}", network.address, network.subnet, mark)
@@ -63,8 +67,8 @@ def _check_range(network: Network, subnet: IPv4Network, ends: tuple[IPv4Address,
     outside = [problem for end in ends for problem in _check_place(title, end, subnet, mark)]
     yield from outside[:1]
     host = host_address(network, subnet)
-    if not outside and ends[0] <= host <= ends[1]:
-        whose = "the host's" if network.kind == "host-only" else "the DHCP server's"
+    if not outside and network.kind != "public" and ends[0] <= host <= ends[1]:
+        whose = "the host's" if network.kind in HOST_KINDS else "the DHCP server's"
         what = f"{title}: {ends[0]}-{ends[1]} holds {whose} own address {host}"
         yield Problem(mark, what, _range_hint(host, ends))
 
@@ -87,7 +91,7 @@ def _check_nic(title: str, nic: Nic, network: Network, owners: dict[IPv4Address,
     if wrong:
         return
     if wants_subnet(network) and address == host_address(network, network.subnet):
-        whose = "the host's" if network.kind == "host-only" else "the DHCP server's"
+        whose = "the host's" if network.kind in HOST_KINDS else "the DHCP server's"
         yield Problem(mark, f"{title}: {address} is {whose} own address on {of_network(network)}", "choose another")
     if address in owners:
         yield Problem(mark, f"{title} and {owners[address]} have one address: {address}", "choose another")
@@ -109,14 +113,19 @@ def _check_place(
 
 def _check_room(network: Network, count: int, written: set[IPv4Address]) -> Iterator[Problem]:
     """Whether each NIC without an address can get one; a picked subnet is a /24."""
-    if not count or (network.subnet is None and not wants_subnet(network)):
+    if (
+        (network.dhcp and network.dhcp.relay)
+        or not count
+        or network.kind in ("bridge", "macvtap")
+        or (network.subnet is None and not wants_subnet(network))
+    ):
         return
     subnet = network.subnet or IPv4Network("10.64.0.0/24")
     if subnet_fault(subnet) or (network.subnet is None and written):
         return
     first, last = dhcp_range(network, subnet)
-    host = host_address(network, subnet)
-    taken = {address for address in (*written, host) if first <= address <= last}
+    ours = set() if network.kind in UNSERVED_KINDS else {host_address(network, subnet)}
+    taken = {address for address in written | ours if first <= address <= last}
     room = int(last) - int(first) + 1 - len(taken)
     if count > room >= 0:
         what = f"{of_network(network)} has {room} free addresses from {first} to {last}, and {count} NICs want one"

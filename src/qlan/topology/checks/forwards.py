@@ -1,31 +1,37 @@
-"""Forwards: only into user-mode networking, each on a host port that nobody else has."""
+"""Forwards: only where the host reaches the guest, each on a host port that nobody else has."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 
 from qlan.errors import Problem
-from qlan.facts import Facts
-from qlan.topology.addressing import port_key
+from qlan.facts.machine import Facts
+from qlan.topology.addressing import port_key, realm_of
 from qlan.topology.checks.titles import nics, of_network, of_nic
-from qlan.topology.model import HOST_KINDS, Forward, Network, Nic, Topology
+from qlan.topology.model import HOST_KINDS, Forward, Network, Nic, Realm, Topology
 from qlan.topology.scalars import PORT_MAX
 
-ANY = IPv4Address("0.0.0.0")
+ANY = IPv4Address(0)
+Owners = dict[IPv4Address | IPv6Address, str]  # of one port, by address
 
 
 def check(topology: Topology) -> Iterator[Problem]:
     """What the file alone tells."""
     known = {network.name: network for network in topology.networks}
-    taken: dict[tuple[str, int], dict[IPv4Address, str]] = {}
+    taken: dict[tuple[str, int], Owners] = {}
     autos: dict[str, str] = {}
     for guest, index, nic in nics(topology):
         title = of_nic(guest, index)
-        if nic.forwards and nic.user is None:
-            yield _no_user_problem(nic, title, known.get(nic.network or ""))
+        network = known.get(nic.network or "")
+        if nic.forwards and network and network.kind not in HOST_KINDS:
+            yield _no_way_problem(nic, title, network)
         for forward in nic.forwards:
             yield from _check_ports(forward, title)
+            if nic.user and 6 in (forward.host_address.version, (forward.guest_address or ANY).version):
+                what = f"{title} forwards IPv6, which QEMU's user-mode network cannot"
+                yield Problem(forward.mark, what, "put the forward on a NIC on a nat or host-only network, "
+                                                  "or write an IPv4 address")  # fmt: skip
             if forward.host_port is None:
                 key = port_key(forward, guest.name, index)
                 if key in autos:
@@ -40,10 +46,11 @@ def check(topology: Topology) -> Iterator[Problem]:
 def check_here(topology: Topology, facts: Facts) -> Iterator[Problem]:
     """What is wrong with them on this machine: ports that others have, ports that are not for everyone."""
     own = f"lab {topology.lab}"
-    used: dict[tuple[str, int], dict[IPv4Address, str]] = {}
+    used: dict[tuple[str, int], Owners] = {}
     for one in facts.used_ports:
         if one.owner != own:
             used.setdefault((one.protocol, one.port), {}).setdefault(one.address, one.owner)
+    as_root = realm_of(topology, facts) is Realm.HOST  # who opens the ports of bridged networks itself
     binary = {arch: qemu.binary for arch, qemu in facts.qemu.items()}
     for guest, index, nic in nics(topology):
         for forward in nic.forwards:
@@ -53,16 +60,14 @@ def check_here(topology: Topology, facts: Facts) -> Iterator[Problem]:
             if owner:
                 what = f"{of_nic(guest, index)}: {_said(forward)} is taken by {owner}"
                 yield Problem(forward.mark, what, "choose another port, or `auto` for a free one")
-            elif forward.host_port < facts.free_port_floor:
+            elif forward.host_port < facts.free_port_floor and (nic.user or not as_root):
                 arch = guest.arch or facts.arch
-                yield _floor_problem(forward, facts, binary.get(arch, f"qemu-system-{arch}"))
+                yield _floor_problem(forward, facts, binary.get(arch, f"qemu-system-{arch}") if nic.user else None)
 
 
-def _no_user_problem(nic: Nic, title: str, network: Network | None) -> Problem:
-    what = f"{title} has forwards, but no user-mode networking"
-    hint = "put them on a NIC of its own: `{user: true, forwards: [...]}`"
-    if network and network.kind in HOST_KINDS:
-        hint += f"; on {of_network(network)} the host reaches every port of the guest without any"
+def _no_way_problem(nic: Nic, title: str, network: Network) -> Problem:
+    what = f"{title} has forwards, but on {of_network(network)} ({network.kind}) this machine does not reach the guest"
+    hint = f"put them on a NIC on a network of another kind ({', '.join(HOST_KINDS)}), or on a `user` NIC"
     return Problem(nic.forwards[0].mark or nic.mark, what, hint)
 
 
@@ -72,9 +77,7 @@ def _check_ports(forward: Forward, title: str) -> Iterator[Problem]:
             yield Problem(forward.mark, f"{title}: {side} port {port} is not from 1 to {PORT_MAX}")
 
 
-def _check_taken(
-    forward: Forward, title: str, taken: dict[tuple[str, int], dict[IPv4Address, str]]
-) -> Iterator[Problem]:
+def _check_taken(forward: Forward, title: str, taken: dict[tuple[str, int], Owners]) -> Iterator[Problem]:
     assert forward.host_port is not None
     owners = taken.setdefault((forward.protocol, forward.host_port), {})
     owner = _find_owner(forward, owners)
@@ -86,26 +89,29 @@ def _check_taken(
     owners.setdefault(forward.host_address, title)
 
 
-def _find_owner(forward: Forward, owners: dict[IPv4Address, str]) -> str | None:
-    """Who has the port on an address that overlaps: the same one, or one of the two is all of them."""
-    if forward.host_address == ANY:
-        return next(iter(owners.values()), None)
-    return owners.get(forward.host_address) or owners.get(ANY)
+def _find_owner(forward: Forward, owners: Owners) -> str | None:
+    """Who has the port on an address that overlaps: the same one, or one of the two is all of its family."""
+    wanted = forward.host_address
+    for address, owner in owners.items():
+        if address == wanted or (address.version == wanted.version and 0 in (int(address), int(wanted))):
+            return owner
+    return None
 
 
 def _said(forward: Forward) -> str:
     return f"{forward.protocol} port {forward.host_port} of {forward.host_address}"
 
 
-def _floor_problem(forward: Forward, facts: Facts, binary: str) -> Problem:
-    """Ports below the floor are for the privileged; QEMU is not (it never runs as root)."""
+def _floor_problem(forward: Forward, facts: Facts, binary: str | None) -> Problem:
+    """Ports below the floor are for the privileged; QEMU is not (it never runs as root).  binary: None for other's."""
     port = forward.host_port
     assert port is not None
     what = f"port {port} is below {facts.free_port_floor}: an ordinary process may not listen there"
     higher = port + 8000 if port + 8000 <= PORT_MAX else 8080
     hint = (
         f"forward a higher port, like {higher}; or let everyone have it: "
-        f"`sudo sysctl net.ipv4.ip_unprivileged_port_start={port}`; "
-        f"or let QEMU have it: `sudo setcap cap_net_bind_service=+ep {binary}`"
+        f"`sudo sysctl net.ipv4.ip_unprivileged_port_start={port}`"
     )
+    if binary:
+        hint += f"; or let QEMU have it: `sudo setcap cap_net_bind_service=+ep {binary}`"
     return Problem(forward.mark, what, hint)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from qlan.errors import Problem
-from qlan.facts import Facts
+from qlan.facts.machine import Facts
 from qlan.topology.checks.titles import of_guest
 from qlan.topology.guests import CPUS_MAX, MEMORY_MAX, MEMORY_MIN
 from qlan.topology.model import Guest, mark_of
@@ -18,6 +18,8 @@ def check(guests: Iterable[Guest]) -> Iterator[Problem]:
     """What the file alone tells."""
     disks: dict[Path, tuple[Guest, bool]] = {}
     for guest in guests:
+        if guest.found is not None:
+            continue
         yield from _check_boot(guest)
         yield from _check_size(guest)
         for disk in guest.disks:

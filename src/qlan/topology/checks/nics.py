@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from qlan import names
 from qlan.errors import Problem
-from qlan.facts import Facts
+from qlan.facts.machine import Facts
 from qlan.topology.addressing import nic_mac
 from qlan.topology.checks.titles import nics, of_network, of_nic
 from qlan.topology.model import MODEL_ALIASES, Network, Nic, Topology, mark_of
@@ -22,6 +22,8 @@ def check(topology: Topology) -> Iterator[Problem]:
     hints = 0
     for guest, index, nic in nics(topology):
         title = of_nic(guest, index)
+        if nic.found is not None:
+            continue
         if (nic.network is None) == (nic.user is None):
             yield Problem(nic.mark, f"{title} needs either a network or `user`", "write one of them")
         elif nic.network is not None and nic.network not in known:
@@ -41,6 +43,8 @@ def check_macs(topology: Topology, seed: str | None) -> Iterator[Problem]:
     owners: dict[str, str] = {}
     for guest, index, nic in nics(topology):
         title = of_nic(guest, index)
+        if nic.found is not None:
+            continue  # on a network of its user's
         if nic.mac is not None:
             fault = _mac_fault(nic.mac)
             if fault:
@@ -59,7 +63,7 @@ def check_models(topology: Topology, facts: Facts) -> Iterator[Problem]:
     """Whether the QEMU of this machine has the models."""
     for guest, index, nic in nics(topology):
         qemu = facts.qemu.get(guest.arch or facts.arch)
-        if qemu is None or not qemu.models or MODEL_ALIASES.get(nic.model, nic.model) in qemu.models:
+        if nic.found or qemu is None or not qemu.models or MODEL_ALIASES.get(nic.model, nic.model) in qemu.models:
             continue
         what = f"{of_nic(guest, index)}: {_binary(qemu.binary)} has no model {quoted(nic.model)}"
         usual = [alias for alias, model in MODEL_ALIASES.items() if model in qemu.models]
@@ -79,7 +83,7 @@ def _check_mtu(nic: Nic, title: str, network: Network | None) -> Iterator[Proble
     mark = mark_of(nic, "mtu")
     if not MTU_MIN <= mtu <= MTU_MAX:
         yield Problem(mark, f"`mtu` of {title}: {mtu} is not from {MTU_MIN} to {MTU_MAX}")
-    elif nic.user is not None and mtu > USER_MTU:
+    elif nic.user is not None and nic.user.backend == "slirp" and mtu > USER_MTU:
         yield Problem(mark, f"{title}: user-mode networking carries {USER_MTU} bytes, not {mtu}", "leave `mtu:` out")
     elif network is not None and mtu > (network.mtu_bytes or 1500):
         what = f"{title}: an MTU of {mtu} is more than the {network.mtu_bytes or 1500} of {of_network(network)}"

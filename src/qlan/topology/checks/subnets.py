@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from qlan.errors import Problem
-from qlan.facts import Facts
+from qlan.facts.machine import Facts
 from qlan.topology.addressing import realm_of, wants_subnet
 from qlan.topology.checks.titles import of_network
 from qlan.topology.model import HOST_KINDS, KINDS, Network, Realm, Topology, mark_of
@@ -55,8 +55,8 @@ def _check_network(network: Network) -> Iterator[Problem]:
     if network.mtu_bytes is not None and not MTU_MIN <= network.mtu_bytes <= MTU_MAX:
         what = f"`mtu` of {title}: {network.mtu_bytes} is not from {MTU_MIN} to {MTU_MAX}"
         yield Problem(mark_of(network, "mtu"), what)
-    if network.address and not wants_subnet(network):
-        what = f"{title}: nobody has the address {network.address}: a private network has no host on it"
+    if network.address and not wants_subnet(network) and not network.host_access:
+        what = f"{title}: nobody has the address {network.address}: a {network.kind} network has no host on it"
         yield Problem(mark_of(network, "address"), what, "leave it out, or use `kind: host-only`")
 
 

@@ -11,7 +11,8 @@ from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
 from qlan.errors import Problem
-from qlan.facts import Facts
+from qlan.facts.machine import Facts
+from qlan.topology import backends
 from qlan.topology.checks.titles import nics, of_nic
 from qlan.topology.model import Nic, Topology, UserNetwork, mark_of
 from qlan.topology.scalars import (
@@ -52,6 +53,9 @@ def check_here(topology: Topology, facts: Facts, exists: Callable[[Path], bool])
         if nic.user is None:
             continue
         title = of_nic(guest, index)
+        if nic.user.backend == "passt":
+            for key, what, hint in backends.faults(nic, facts.passt, facts.qemu.get(guest.arch or facts.arch)):
+                yield Problem(mark_of(nic, f"user.{key}"), f"{title}: {what}", hint)
         for key, path in (("tftp", nic.user.tftp), ("smb", nic.user.smb)):
             if path and not exists(path):
                 yield Problem(mark_of(nic, f"user.{key}"), f"{title}: there is no folder {path} for `{key}`")
@@ -107,7 +111,7 @@ def _check_addresses(nic: Nic, user: UserNetwork, title: str) -> Iterator[Proble
             yield Problem(mark, f"{said}, is `{owners[address]}` already", hint)
         owners.setdefault(address, key)
     for forward in nic.forwards:
-        if forward.guest_address and forward.guest_address not in subnet:
+        if isinstance(forward.guest_address, IPv4Address) and forward.guest_address not in subnet:
             what = f"{title}: a forward to {forward.guest_address}, outside of the NIC's {subnet}"
             yield Problem(forward.mark, what, "leave the guest's address out, and it follows the guest")
     for word in user.guestfwd:
