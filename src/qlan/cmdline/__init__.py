@@ -18,7 +18,6 @@ anything or asks the machine: what depends on the host (is there such a bridge) 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
 from qlan.cmdline.backends import check_backend
 from qlan.cmdline.check import check_clause
@@ -41,13 +40,12 @@ from qlan.cmdline.schema import Rules, known_versions, parse_version, rules
 from qlan.cmdline.shell import BadShell, Command, Word, quote, split_shell, words_of
 from qlan.cmdline.tokens import Setting, Spelling, join_settings, split_settings
 from qlan.cmdline.usermode import UserMode, read_user_mode
-from qlan.cmdline.warn import Bridges
-from qlan.cmdline.wiring import Card, Plug, Wiring, check_wiring, is_foreign, wire
+from qlan.cmdline.warn import HelperRefusal
+from qlan.cmdline.wiring import Card, Plug, Wiring, check_wiring, rules_for, wire
 from qlan.cmdline.words import explanation_data, explanation_text
 
 __all__ = [
     "BadRule",
-    "Bridges",
     "Card",
     "Clause",
     "CommandLine",
@@ -57,6 +55,7 @@ __all__ = [
     "Fault",
     "Form",
     "GuestForward",
+    "HelperRefusal",
     "HostForward",
     "Kind",
     "Note",
@@ -150,7 +149,7 @@ def _reading(command: Command, text: str, language: Rules) -> Reading:
         and not line.clauses
     ):
         faults.append(Fault(0, "this starts no QEMU", "qemu-system-... or kvm, and its options", code="no-qemu"))
-    found = faults + list(_check(line, replace(language, foreign=is_foreign(line))))
+    found = faults + list(_check(line, rules_for(line, language)))
     return Reading(line, tuple(sorted(set(found), key=lambda fault: fault.offset)))
 
 

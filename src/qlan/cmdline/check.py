@@ -253,12 +253,15 @@ def _check_device(clause: Clause, rules: Rules) -> Iterator[Fault]:
     device = rules.device(name)
     if is_open(clause, name) or name in rules.others:
         return
-    if device is None and rules.foreign:
+    if device is None and rules.processor and name not in rules.lacking:
         return
     if device is None:
         known = {*rules.devices, *(device.alias for device in rules.devices.values() if device.alias)}
         near = nearest(name, known) or nearest(name, rules.others)
-        yield fault_at(clause, setting, f"QEMU {rules.name} has no device {name!r}", "", near)
+        whose = f"qemu-system-{rules.processor}" if rules.processor else f"QEMU {rules.name}"
+        elsewhere = rules.processor_with(name)
+        theirs = f", qemu-system-{elsewhere} has" if elsewhere else ""
+        yield fault_at(clause, setting, f"{whose} has no device {name!r}{theirs}", "", "" if elsewhere else near)
         return
     for item in clause.settings:
         if item.key in ("driver", "id", "bus") or clause.setting(item.key) is not item:

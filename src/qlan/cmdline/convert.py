@@ -6,7 +6,6 @@ What the other form cannot say stays as it was, with a note.  NICs keep the addr
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
@@ -16,11 +15,14 @@ from qlan.cmdline.schema import Rules
 from qlan.cmdline.shell import Word
 from qlan.cmdline.tokens import Setting, Spelling
 from qlan.cmdline.values import is_multicast_mac
-from qlan.cmdline.wiring import MAX_NICS, Card, Plug, Wiring, is_foreign, pci_slot, wire
+from qlan.cmdline.wiring import MAX_NICS, Card, Plug, Wiring, check_globals, pci_slot, rules_for, wire
 
 Part = Clause | Other
 
 _OWN_TO_DEVICE = frozenset({"driver", "netdev", "mac", "id"})
+
+
+_STANDS_IN = "virtio-net-pci"  # for a NIC whose model the machine chooses, and nobody here knows
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,7 @@ class _Edit:
     wiring: Wiring
     instead: dict[int, list[Part]]
     notes: list[Note]
-    names: Counter[str]
+    names: frozenset[str]
     numbers: dict[str, int] = field(default_factory=dict)
 
     def put(self, clause: Clause, *parts: Part) -> None:
@@ -98,12 +100,22 @@ def to_nic(line: CommandLine, rules: Rules) -> Converted:
         if plug.clause and plug.clause.kind is Kind.NETDEV and _pair_to_nic(edit, plug, plugged, count):
             count += 1
     _hub_to_nic(edit)
-    return edit.result()
+    return _unless_globals_hinder(edit.result(), line, rules)
+
+
+def _unless_globals_hinder(converted: Converted, line: CommandLine, rules: Rules) -> Converted:
+    """The line as it was, where its -global is judged only once there is a -nic (before QEMU 9.0)."""
+    fault = next(check_globals(converted.line, wire(converted.line, rules), rules), None)
+    if fault is None or any(check_globals(line, wire(line, rules), rules)):
+        return converted
+    note = Note(fault.offset, f"-nic makes QEMU {rules.name} refuse the -global: {fault.what}")
+    return Converted(line, (*converted.notes, note))
 
 
 def _edit(line: CommandLine, rules: Rules) -> _Edit:
-    names = Counter(part.value("id") or "" for part in line.parts if isinstance(part, Clause))
-    return _Edit(line, rules, wire(line, rules), {}, [], names)
+    names = frozenset(part.value("id") or "" for part in line.parts if isinstance(part, Clause))
+    own = rules_for(line, rules)
+    return _Edit(line, own, wire(line, own), {}, [], names)
 
 
 def make_clause(kind: Kind, settings: tuple[Setting, ...], *like: Clause) -> Clause:
@@ -132,25 +144,40 @@ def _backend(clause: Clause, name: str, own_id: str, without: frozenset[str]) ->
 
 def _nic_to_pair(edit: _Edit, card: Card, clause: Clause) -> None:
     name = backend_name(clause) or "user"
-    if _is_unknown_model(edit, card):
-        edit.note(clause, f"QEMU {edit.rules.name} has no device {card.model}")
+    if why := _why_no_device(edit, card):
+        edit.note(clause, why)
         return
-    own_id = clause.value("id") or ""
-    if not own_id or edit.names[own_id] > 1:  # before QEMU 6.0 a -netdev may have it too
-        own_id = edit.fresh("net")
+    own_id = _own_id(edit, clause)
     netdev = make_clause(Kind.NETDEV, _backend(clause, name, own_id, frozenset({"model", "mac"})), clause)
     edit.put(clause, netdev, _device(edit, card, own_id, clause))
 
 
-def _is_unknown_model(edit: _Edit, card: Card) -> bool:
-    """-nic and -net only warn of one; -device refuses it."""
-    return bool(card.model) and edit.rules.device(card.model) is None and not is_foreign(edit.line)
+def _own_id(edit: _Edit, clause: Clause) -> str:
+    """The netdev's id: what was said, unless another has it too (before QEMU 6.0 one of each option could)."""
+    own_id = clause.value("id") or ""
+    others = (one for one in edit.line.of_kind(Kind.NETDEV, Kind.NIC, Kind.NET) if one is not clause)
+    if not own_id or any(one.value("id") == own_id for one in others):
+        return edit.fresh("net")
+    return own_id
+
+
+def _why_no_device(edit: _Edit, card: Card) -> str:
+    """Why -device would not take the card's model, or ""; -nic and -net only warn of it."""
+    model, rules = card.model or _STANDS_IN, edit.rules
+    if model.startswith("{"):
+        return f"-device takes {model} for JSON"
+    if rules.device(model) or (rules.processor and model not in rules.lacking):
+        return ""
+    whose = f"qemu-system-{rules.processor}" if rules.processor else f"QEMU {rules.name}"
+    if not card.model:
+        return f"the machine's own NIC model is not known here, and {whose} has no {_STANDS_IN} to stand in"
+    return f"{whose} has no device {model}"
 
 
 def _device(edit: _Edit, card: Card, netdev: str, clause: Clause) -> Clause:
-    settings = [Setting("driver", card.model or "virtio-net-pci", Spelling.IMPLIED)]
+    settings = [Setting("driver", card.model or _STANDS_IN, Spelling.IMPLIED)]
     if not card.model:
-        edit.note(clause, "the machine's own NIC model is not known here: virtio-net-pci stands in")
+        edit.note(clause, f"the machine's own NIC model is not known here: {_STANDS_IN} stands in")
     if netdev:
         settings.append(Setting("netdev", netdev))
     if card.own_mac:
@@ -183,15 +210,15 @@ def _hub(edit: _Edit) -> tuple[list[Plug], list[Card]]:
 def _hub_to_netdevs(edit: _Edit) -> None:
     """One backend and one NIC need no hub; more of them get hub ports."""
     plugs, cards = _hub(edit)
-    unknown = next((card for card in cards if _is_unknown_model(edit, card)), None)
-    if unknown:
-        edit.note(_clause_of(unknown), f"QEMU {edit.rules.name} has no device {unknown.model}")
-        return
+    for card in cards:
+        if why := _why_no_device(edit, card):
+            edit.note(_clause_of(card), why)
+            return
     on_hub = [card for card in cards if card.hub is not None]
     direct = len(plugs) == 1 and len(on_hub) == 1
     for plug in plugs:
         clause = _clause_of(plug)
-        own_id = clause.value("id") or edit.fresh("net")
+        own_id = _own_id(edit, clause)
         parts = [make_clause(Kind.NETDEV, _backend(clause, plug.type, own_id, frozenset()), clause)]
         if not direct and on_hub:
             parts.append(_hubport(edit, clause, own_id)[1])

@@ -14,9 +14,9 @@ from qlan.cmdline.reach import Reach, reach_of
 from qlan.cmdline.schema import Rules
 from qlan.cmdline.shell import Word
 from qlan.cmdline.usermode import UserMode, read_user_mode
-from qlan.cmdline.warn import SHARED, Bridges, warnings_of
+from qlan.cmdline.warn import SHARED, HelperRefusal, warnings_of
 from qlan.cmdline.wiring import Card, Wiring, wire
-from qlan.facts import Facts
+from qlan.facts.machine import Facts
 
 _EMPTY = Word("")
 
@@ -82,10 +82,13 @@ class Explanation:
     prints_help: bool = False
 
 
-def explain(reading: Reading, rules: Rules, facts: Facts | None = None, bridges: Bridges | None = None) -> Explanation:
+def explain(
+    reading: Reading, rules: Rules, facts: Facts | None = None, refusal: HelperRefusal | None = None
+) -> Explanation:
     """What the command line means.
 
-    facts: this machine's, for what only it can say (taken ports, who may listen).  bridges: what its bridge helper may.
+    facts: this machine's, for what only it can say (taken ports, who may listen).  refusal: what its bridge helpers
+    would not open.
     """
     wiring = wire(reading.line, rules)
     modes = _user_modes(reading, wiring, rules)
@@ -94,7 +97,7 @@ def explain(reading: Reading, rules: Rules, facts: Facts | None = None, bridges:
         ok=reading.accepted,
         version=rules.name,
         errors=reading.faults,
-        warnings=tuple(warnings_of(reading, wiring, rules, modes, facts, bridges)),
+        warnings=tuple(warnings_of(reading, wiring, rules, modes, facts, refusal)),
         netdevs=tuple(_netdevs(wiring, modes)),
         nics=tuple(_nic(card, wiring) for card in wiring.cards),
         forwards=forwards,

@@ -55,7 +55,8 @@ class Rules:
 
     compiled: netdev types in the program (in Debian's, unless it is asked).  others: devices that are no network
     devices.  words: command-line option -> whether an argument follows.  models: what `-nic model=` takes on a PC.
-    foreign: another processor's program, which has devices that the data lacks.
+    processor: "" for x86; another's program has devices (of other sorts than NICs) that the data lacks.
+    lacking: other processors' NICs that it has not.
     """
 
     version: Version
@@ -67,7 +68,8 @@ class Rules:
     others: frozenset[str]
     filters: Mapping[str, Mapping[str, str]]
     models: frozenset[str]
-    foreign: bool = False
+    processor: str = ""
+    lacking: frozenset[str] = frozenset()
 
     @property
     def name(self) -> str:
@@ -78,6 +80,24 @@ class Rules:
         if name in self.devices:
             return self.devices[name]
         return next((device for device in self.devices.values() if name and device.alias == name), None)
+
+    def processor_with(self, device: str) -> str:
+        """A processor that has a NIC which x86 lacks, or ""."""
+        table = _facts()["foreign"]["processors"]
+        return next((name for name, own in table.items() if device in own["has"]), "")
+
+    def of_processor(self, processor: str) -> Rules:
+        """These rules for qemu-system-PROCESSOR: its own NICs, and x86's without those that it has not."""
+        table = _facts()["foreign"]
+        own = table["processors"].get(processor)
+        if own is None:
+            return replace(self, processor=processor)
+        models = {name: DeviceModel(name, **table["models"][name]) for name in own["has"]}
+        aliases = {model.alias for model in models.values()}
+        rest = {name: model if model.alias not in aliases else replace(model, alias="")
+                for name, model in self.devices.items() if name not in own["lacks"]}  # fmt: skip
+        lacking = {*own["lacks"], *table["models"].keys() - models.keys()}
+        return replace(self, devices=models | rest, processor=processor, lacking=frozenset(lacking))
 
     def of_program(self, schema: list[dict[str, Any]], netdev_help: str, device_help: Mapping[str, str]) -> Rules:
         """These rules with a program's own answers in place of the data.

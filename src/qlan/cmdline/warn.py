@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from ipaddress import IPv4Address
+from collections.abc import Callable, Iterator, Mapping
+from ipaddress import IPv4Address, IPv6Address
 
 from qlan.cmdline.check import backend_name, fault_at
 from qlan.cmdline.forwards import HostForward, render_host_forward
@@ -15,7 +14,7 @@ from qlan.cmdline.tokens import Setting, Spelling
 from qlan.cmdline.usermode import UserMode
 from qlan.cmdline.values import is_multicast_mac
 from qlan.cmdline.wiring import Card, Plug, Wiring
-from qlan.facts import Facts
+from qlan.facts.machine import Facts
 
 SHARED = frozenset({"tap", "bridge", "socket", "stream", "dgram", "l2tpv3", "vde", "vhost-user", "netmap", "af-xdp"})
 _EMULATED = re.compile(r"e1000|rtl8139|ne2k|pcnet|i82|tulip|vmxnet3|igb", re.ASCII)
@@ -23,18 +22,8 @@ _PORTS = re.compile(r"[^:]*:[^:]*:([^-]*)-[^:]*:(.*)", re.DOTALL)
 _DIGITS = re.compile(r"0[xX][0-9a-fA-F]+|[0-9]+", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True)
-class Bridges:
-    """What this machine's bridge helper may.  acl: the text of /etc/qemu/bridge.conf.  is_setuid: it runs as root."""
-
-    acl: str
-    is_setuid: bool
-
-    def allows(self, bridge: str) -> bool:
-        """qemu-bridge-helper.c: `deny` of the name or `all` wins over `allow`, and nothing said is no."""
-        rules = [line.split() for line in self.acl.splitlines() if not line.lstrip().startswith("#")]
-        named = {rule[0] for rule in rules if len(rule) > 1 and rule[1] in (bridge, "all")}
-        return "allow" in named and "deny" not in named
+# Of a helper ("": QEMU's own) and a bridge: why this machine's would not open it, and what to do; None if it would.
+HelperRefusal = Callable[[str, str], tuple[str, str] | None]
 
 
 def warnings_of(
@@ -43,7 +32,7 @@ def warnings_of(
     rules: Rules,
     modes: Mapping[str, UserMode],
     facts: Facts | None = None,
-    bridges: Bridges | None = None,
+    refusal: HelperRefusal | None = None,
 ) -> Iterator[Fault]:
     """All warnings, in no particular order."""
     yield from _addresses(wiring)
@@ -54,7 +43,7 @@ def warnings_of(
     for plug in wiring.plugs:
         if plug.clause is not None:
             yield from _taps(plug, plug.clause, facts)
-            yield from _helpers(plug, plug.clause, facts, bridges)
+            yield from _helpers(plug, plug.clause, facts, refusal)
             if plug.id in modes and wiring.plug(plug.id) is plug:
                 yield from _forwards(plug.clause, modes[plug.id], facts)
     yield from _unknown_globals(reading, rules)
@@ -151,21 +140,17 @@ def _taps(plug: Plug, clause: Clause, facts: Facts | None) -> Iterator[Fault]:
             yield _warning(clause, "tap-root", "making a TAP needs root", "-nic bridge, or a TAP made beforehand")
 
 
-def _helpers(plug: Plug, clause: Clause, facts: Facts | None, bridges: Bridges | None) -> Iterator[Fault]:
+def _helpers(plug: Plug, clause: Clause, facts: Facts | None, refusal: HelperRefusal | None) -> Iterator[Fault]:
     """qemu-bridge-helper: setuid root, or run by root, and its ACL must name the bridge."""
     if plug.type != "bridge" and not (plug.type == "tap" and clause.value("helper") is not None):
         return
     bridge = clause.value("br") or "br0"
-    if bridges is None:
+    if refusal is None:
         what = f"the bridge helper must be setuid root, and /etc/qemu/bridge.conf must allow {bridge}"
         if facts is None or facts.uid != 0:
             yield _warning(clause, "helper", what, f"allow {bridge}")
-        return
-    if not bridges.allows(bridge):
-        what = f"the bridge helper is not permitted to use {bridge}"
-        yield _warning(clause, "helper-denied", what, f"a line `allow {bridge}` in /etc/qemu/bridge.conf")
-    if not bridges.is_setuid and facts is not None and facts.uid != 0:
-        yield _warning(clause, "helper-denied", "the bridge helper is not setuid root", "chmod u+s on it, by root")
+    elif found := refusal(clause.value("helper") or "", bridge):
+        yield _warning(clause, "helper-denied", *found)
 
 
 def _forwards(clause: Clause, mode: UserMode, facts: Facts | None) -> Iterator[Fault]:
@@ -201,9 +186,10 @@ def _forward(clause: Clause, setting: Setting, forward: HostForward, facts: Fact
             yield _warning(clause, "port-taken", what, "another port", setting)
 
 
-def _meet(one: IPv4Address, other: IPv4Address | None) -> bool:
+def _meet(one: IPv4Address | IPv6Address, other: IPv4Address | None) -> bool:
+    """QEMU forwards IPv4 alone; a socket of IPv6 that listens there, too, is told with both."""
     everywhere = IPv4Address(0)
-    return one in (everywhere, other) or other in (None, everywhere)
+    return one.version == 4 and (one in (everywhere, other) or other in (None, everywhere))
 
 
 def _unknown_globals(reading: Reading, rules: Rules) -> Iterator[Fault]:

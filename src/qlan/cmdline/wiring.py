@@ -93,10 +93,16 @@ def wire(line: CommandLine, rules: Rules) -> Wiring:
     return Wiring(plugs, tuple(replace(card, mac=mac) for card, mac in zip(cards, macs, strict=True)))
 
 
-def is_foreign(line: CommandLine) -> bool:
-    """Whether the program is another processor's, which has devices that the data lacks."""
+def processor_of(line: CommandLine) -> str:
+    """The processor that the program plays; "" for x86."""
     hit = re.search(r"qemu-system-(\w+)", line.program.text) if line.program else None
-    return hit is not None and hit[1] not in ("x86_64", "i386")
+    return hit[1] if hit and hit[1] not in ("x86_64", "i386") else ""
+
+
+def rules_for(line: CommandLine, rules: Rules) -> Rules:
+    """The rules as they are for the line's program."""
+    processor = processor_of(line)
+    return rules.of_processor(processor) if processor and not rules.processor else rules
 
 
 def default_model(line: CommandLine, rules: Rules) -> str:
@@ -121,10 +127,34 @@ def check_wiring(line: CommandLine, wiring: Wiring, rules: Rules) -> Iterator[Fa
     yield from _old_slots(line, wiring, rules)
     yield from _ports_twice(line, rules)
     yield from _character_devices(line)
-    yield from _globals(line, wiring, rules)
+    yield from check_globals(line, wiring, rules)
+
+
+def check_globals(line: CommandLine, wiring: Wiring, rules: Rules) -> Iterator[Fault]:
+    """A wrong property stops QEMU as soon as it makes such a NIC.
+
+    Before 9.0 a PC that makes a NIC of its own (-nic, -net nic, the default one) looked at all PCI NICs' classes first.
+    """
+    models = {card.model for card in wiring.cards}
+    onboard = any(card.clause is None or card.clause.kind is not Kind.DEVICE for card in wiring.cards)
+    for clause in line.of_kind(Kind.GLOBAL):
+        first = clause.settings[0] if clause.settings else None
+        if first is None or "." not in first.key:
+            driver, name, first = clause.value("driver") or "", clause.value("property") or "", clause.setting("value")
+        else:
+            driver, name = first.key.split(".", 1)
+        device = rules.device(driver)
+        in_use = device is not None and (
+            device.name in models or (onboard and device.bus == "PCI") or rules.version >= _STRICT_GLOBALS_SINCE
+        )
+        if device and in_use and driver == device.name and name not in device.options:
+            yield fault_at(clause, first, f"{driver} has no {name!r}", "", nearest(name, device.options))
+        elif device and in_use and driver == device.name and first is not None and name != "addr":
+            yield from check_value(clause, first, "mac" if name == "mac" else device.options[name])
 
 
 def _plugs(line: CommandLine) -> Iterator[Plug]:
+    said = {clause.value("id") for clause in line.of_kind(Kind.NETDEV, Kind.NIC, Kind.NET)}
     for index, clause in enumerate(line.of_kind(Kind.NETDEV, Kind.NIC, Kind.NET)):
         name = backend_name(clause) or "?"
         if name in HELP or name == "none" or (clause.kind is Kind.NET and name == "nic"):
@@ -133,23 +163,27 @@ def _plugs(line: CommandLine) -> Iterator[Plug]:
         number = clause.value("hubid")
         if name == "hubport" and number and number.lstrip("-").isdigit():
             hub = int(number)
-        yield Plug(clause.value("id") or f"{clause.kind}{index}", name, clause, hub)
+        own = f"{clause.kind}{index}"
+        # What nobody can say: an id begins with a letter (QEMU's util/id.c makes its own ones so, too).
+        yield Plug(clause.value("id") or (f"#{own}" if own in said else own), name, clause, hub)
 
 
 def _cards(line: CommandLine, rules: Rules, plugs: tuple[Plug, ...]) -> Iterator[Card]:
     """The NICs that were asked for, in order; without mac= their address is "" yet."""
     onboard = default_model(line, rules)
     made = {id(plug.clause): plug for plug in plugs}
-    for index, clause in enumerate(line.of_kind(Kind.NETDEV, Kind.NIC, Kind.NET, Kind.DEVICE)):
+    number = 0
+    for clause in line.of_kind(Kind.NIC, Kind.NET, Kind.DEVICE):
         plug = made.get(id(clause))
         is_card = clause.kind is Kind.DEVICE or (clause.kind is Kind.NIC and plug) or backend_name(clause) == "nic"
-        if clause.kind is Kind.NETDEV or not is_card or clause.value("driver") in HELP:
+        if not is_card or clause.value("driver") in HELP:
             continue
         said = clause.value("mac") if clause.kind is not Kind.NET else clause.value("macaddr")
         hub = 0 if clause.kind is Kind.NET and clause.value("netdev") is None else None
         netdev = plug.id if plug else clause.value("netdev") or ""
         model = clause.value("driver") or clause.value("model") or onboard
-        name = (clause.value("id") if clause.kind is Kind.DEVICE else "") or f"nic{index}"
+        name = (clause.value("id") if clause.kind is Kind.DEVICE else "") or f"nic{number}"
+        number += 1
         yield Card(name, _full_name(model, rules), _own_mac(clause, said), bool(said), netdev, clause, hub)
 
 
@@ -252,9 +286,9 @@ def _too_many(line: CommandLine) -> Iterator[Fault]:
 
 
 def _hubports(line: CommandLine, wiring: Wiring) -> Iterator[Fault]:
-    """A hub port's own netdev must have been made before it: stream and dgram first, then in order."""
+    """A hub port's own netdev must be there: stream and dgram are made first, then each -netdev, then each -nic."""
     seen = {plug.id for plug in wiring.plugs if plug.type in ("stream", "dgram")}
-    for plug in wiring.plugs:
+    for plug in sorted(wiring.plugs, key=lambda plug: plug.clause is None or plug.clause.kind is not Kind.NETDEV):
         clause = plug.clause
         if clause and clause.kind in (Kind.NETDEV, Kind.NIC) and plug.type == "hubport":
             wanted = clause.setting("netdev")
@@ -345,26 +379,3 @@ def _character_devices(line: CommandLine) -> Iterator[Fault]:
             if setting and setting.value not in known and not is_open(clause, setting.value):
                 near = nearest(setting.value, [name for name in known if name])
                 yield fault_at(clause, setting, f"{key}={setting.value} is nowhere", "the id of a -chardev", near)
-
-
-def _globals(line: CommandLine, wiring: Wiring, rules: Rules) -> Iterator[Fault]:
-    """A wrong property stops QEMU as soon as it makes such a NIC.
-
-    Before 9.0 a PC that makes a NIC of its own (-nic, -net nic, the default one) looked at all PCI NICs' classes first.
-    """
-    models = {card.model for card in wiring.cards}
-    onboard = any(card.clause is None or card.clause.kind is not Kind.DEVICE for card in wiring.cards)
-    for clause in line.of_kind(Kind.GLOBAL):
-        first = clause.settings[0] if clause.settings else None
-        if first is None or "." not in first.key:
-            driver, name, first = clause.value("driver") or "", clause.value("property") or "", clause.setting("value")
-        else:
-            driver, name = first.key.split(".", 1)
-        device = rules.device(driver)
-        in_use = device is not None and (
-            device.name in models or (onboard and device.bus == "PCI") or rules.version >= _STRICT_GLOBALS_SINCE
-        )
-        if device and in_use and driver == device.name and name not in device.options:
-            yield fault_at(clause, first, f"{driver} has no {name!r}", "", nearest(name, device.options))
-        elif device and in_use and driver == device.name and first is not None and name != "addr":
-            yield from check_value(clause, first, "mac" if name == "mac" else device.options[name])

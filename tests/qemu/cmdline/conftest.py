@@ -1,8 +1,8 @@
 """The real QEMUs that the language is compared with: the installed one, and newer or older ones if they are there.
 
-`scripts/fetch_other_qemus.sh` puts others (Debian releases, each in a root of its own) into ~/.cache/qlan-tests; they
-run by chroot.  Every start is paused, without display, in a network namespace of its own, so nothing of the host is
-touched and no port is taken.
+`scripts/fetch_other_qemus.sh` unpacks others (of other Debian releases, a folder each) into ~/.cache/qlan-tests; they
+run by their own loader, with their own libraries.  Every start is paused, without display, in a network namespace of
+its own, so nothing of the host is touched and no port is taken.
 """
 
 from __future__ import annotations
@@ -12,6 +12,10 @@ import os
 import re
 import shutil
 import subprocess
+import tempfile
+import threading
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +24,6 @@ import pytest
 from qlan import cmdline
 
 CACHE = Path(os.environ.get("QLAN_TEST_CACHE", "~/.cache/qlan-tests")).expanduser()
-ROOTS = ("debian11", "debian13", "debian-sid")
 PAUSED = (
     "-S",
     "-display",
@@ -87,20 +90,14 @@ class Program:
             'ip link set lo up; exec "$@"',
             "sh",
         ]
-        done = subprocess.run(
-            [*shell, *self.prefix, *PAUSED, "-machine", machine, "-qmp", "stdio", *words],
-            input="".join(_command(word) for word in asked),
-            capture_output=True,
-            text=True,
-            timeout=30,
-            check=False,
-        )
-        replies = tuple(json.loads(line) for line in done.stdout.splitlines() if line.startswith('{"'))
-        accepted = done.returncode == 0 and bool(replies)
-        said = done.stderr
+        argv = [*shell, *self.prefix, *PAUSED, "-machine", machine, "-qmp", "stdio", *words]
+        status, lines, stderr = _conversation(argv, [_command(word) for word in asked])
+        replies = tuple(json.loads(line) for line in lines if line.startswith('{"'))
+        accepted = status == 0 and bool(replies)
+        said = stderr
         for word in (word for word in words if len(word) > 9):  # QEMU repeats them before its reason
             said = said.replace(word, "")
-        return Verdict(accepted, not accepted and bool(HOST_SAYS.search(said)), done.stderr, replies)
+        return Verdict(accepted, not accepted and bool(HOST_SAYS.search(said)), stderr, replies)
 
     def ask(self, *words: str) -> str:
         """What it prints and complains; it must end by itself."""
@@ -110,6 +107,36 @@ class Program:
     @property
     def rules(self) -> cmdline.Rules:
         return cmdline.rules(self.version)
+
+
+def _conversation(argv: list[str], asked: list[str]) -> tuple[int, list[str], str]:
+    """Exit status, lines and complaints.  Each is asked when the one before was answered: QEMU that is told to quit
+    drops what it has not written yet."""
+    with (
+        tempfile.TemporaryFile("w+") as errors,
+        subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True) as process,
+    ):
+        watchdog = threading.Timer(30, process.kill)
+        watchdog.start()
+        assert process.stdin and process.stdout
+        lines: list[str] = []
+        for words in asked:
+            try:
+                process.stdin.write(words)
+                process.stdin.flush()
+            except BrokenPipeError:  # it has ended
+                break
+            for line in process.stdout:
+                lines.append(line)
+                if line.startswith(('{"return"', '{"error"')):
+                    break
+        lines += process.stdout.readlines()
+        with suppress(BrokenPipeError):
+            process.stdin.close()
+        process.wait()
+        watchdog.cancel()
+        errors.seek(0)
+        return process.returncode, lines, errors.read()
 
 
 def _command(text: str) -> str:
@@ -123,19 +150,24 @@ def _command(text: str) -> str:
 
 def _programs() -> list[Program]:
     found = []
-    candidates = [((shutil.which("qemu-system-x86_64") or "qemu-system-x86_64",))]
-    if os.geteuid() == 0:
-        candidates += [
-            ("chroot", str(CACHE / root), "/usr/bin/qemu-system-x86_64")
-            for root in ROOTS
-            if (CACHE / root / "usr/bin/qemu-system-x86_64").exists()
-        ]
-    for prefix in candidates:
-        said = subprocess.run([*prefix, "--version"], capture_output=True, text=True, timeout=30, check=True).stdout
-        hit = re.search(r"version (\d+\.\d+)", said)
-        assert hit, said
-        found.append(Program(tuple(prefix), hit[1]))
+    others = [_unpacked(root) for root in sorted(CACHE.glob("[!.]*")) if (root / "usr/bin/qemu-system-x86_64").exists()]
+    for prefix in [("qemu-system-x86_64",), *others]:
+        found.append(_program(prefix))
     return found
+
+
+def _program(prefix: tuple[str, ...]) -> Program:
+    said = subprocess.run([*prefix, "--version"], capture_output=True, text=True, timeout=30, check=True).stdout
+    hit = re.search(r"version (\d+\.\d+)", said)
+    assert hit, said
+    return Program(prefix, hit[1])
+
+
+def _unpacked(root: Path) -> tuple[str, ...]:
+    """A QEMU that is not installed: it would look for libraries and firmware in the machine's folders."""
+    loader = (str(root / "usr/lib64/ld-linux-x86-64.so.2"), "--library-path", str(root / "usr/lib/x86_64-linux-gnu"))
+    firmware = (word for name in ("qemu", "seabios") for word in ("-L", str(root / "usr/share" / name)))
+    return (*loader, str(root / "usr/bin/qemu-system-x86_64"), *firmware)
 
 
 PROGRAMS = _programs()
@@ -146,6 +178,19 @@ def program(request: pytest.FixtureRequest) -> Program:
     found = request.param
     assert isinstance(found, Program)
     return found
+
+
+@pytest.fixture
+def foreign() -> Callable[[str], Program]:
+    """The installed QEMU of another processor."""
+
+    def find(processor: str) -> Program:
+        name = f"qemu-system-{processor}"
+        if not shutil.which(name):
+            pytest.skip(f"{name} is not here: scripts/setup --all installs it")
+        return _program((name,))
+
+    return find
 
 
 @pytest.fixture(scope="session")

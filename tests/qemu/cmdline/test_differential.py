@@ -42,8 +42,8 @@ def test_accepts_and_refuses_the_same(program: Program, line: str) -> None:
 
 
 def test_a_newer_qemu_was_compared_too(programs: list[Program]) -> None:
-    """Two versions at least: a newer one comes with scripts/fetch_other_qemus.sh (root: it runs by chroot)."""
+    """Two versions at least: a newer one comes with scripts/fetch_other_qemus.sh, which scripts/test calls."""
     versions = sorted(program.rules.version for program in programs)
     if len(versions) < 2:
-        pytest.skip(f"only QEMU {programs[0].version} is here: scripts/fetch_other_qemus.sh trixie brings a newer one")
+        pytest.skip(f"only QEMU {programs[0].version} is here: scripts/fetch_other_qemus.sh fetches a newer one")
     assert versions[-1] >= (10, 0)

@@ -22,6 +22,10 @@ TO_NETDEV = [
     ("-nic user,id=x,mac=5 disk.img", "-netdev user,id=x -device e1000,netdev=x,mac=00:00:00:00:00:05 disk.img"),
     ("-M q35 -nic user", "-M q35 -netdev user,id=net0 -device e1000e,netdev=net0"),
     ("-nic tap,br=br0,model=virtio", "-netdev tap,id=net0,br=br0 -device virtio-net-pci,netdev=net0"),
+    (
+        "-nic user,id=n -object other,id=n -object filter-dump,id=f,netdev=n,file=x",
+        "-netdev user,id=n -device e1000,netdev=n -object other,id=n -object filter-dump,id=f,netdev=n,file=x",
+    ),
     ("-netdev user,id=net0 -nic user", "-netdev user,id=net0 -netdev user,id=net1 -device e1000,netdev=net1"),
 ]
 
@@ -56,8 +60,16 @@ def test_what_nic_cannot_say_stays(text: str, said: str) -> None:
 
 def test_before_6_0_two_kinds_could_share_an_id() -> None:
     rules = cmdline.rules("5.2")
-    converted = cmdline.to_netdev(cmdline.parse(Q + "-netdev user,id=n -nic user,id=n", rules), rules)
-    assert cmdline.read(cmdline.render(converted.line), rules).accepted
+    for text in ("-netdev user,id=n -nic user,id=n", "-netdev user,id=n -net user,id=n"):
+        converted = cmdline.to_netdev(cmdline.parse(Q + text, rules), rules)
+        assert cmdline.read(cmdline.render(converted.line), rules).accepted
+
+
+def test_a_model_that_device_would_take_for_json_stays() -> None:
+    text = "qemu-system-riscv64 -nic user,model={x"
+    converted = cmdline.to_netdev(cmdline.parse(text, RULES), RULES)
+    assert cmdline.render_text(converted.line) == text
+    assert converted.notes
 
 
 def test_there_and_back() -> None:
@@ -67,3 +79,34 @@ def test_there_and_back() -> None:
     before, after = cmdline.wire(cmdline.parse(text, RULES), RULES), cmdline.wire(back, RULES)
     assert [(card.model, card.mac) for card in before.cards] == [(card.model, card.mac) for card in after.cards]
     assert [plug.type for plug in before.plugs] == [plug.type for plug in after.plugs]
+
+
+def test_a_name_of_ours_is_nobody_elses() -> None:
+    text = Q + "-netdev user,id=nic1 -nic user -device e1000,netdev=nic1"
+    line = cmdline.parse(text, RULES)
+    assert [plug.id for plug in cmdline.wire(line, RULES).plugs] == ["nic1", "#nic1"]
+    mixed = cmdline.to_netdev(cmdline.parse(Q + "-net user -net nic,model=bad -nic user", RULES), RULES).line
+    assert cmdline.read(cmdline.render(mixed), RULES).accepted
+
+
+def test_a_global_that_only_nic_brings_to_light_keeps_the_long_form() -> None:
+    text = Q + "-netdev user,id=n -device virtio-net-pci,netdev=n -global e1000.mac=x"
+    old = cmdline.rules("7.2")
+    converted = cmdline.to_nic(cmdline.parse(text, old), old)
+    assert cmdline.render_text(converted.line) == text
+    assert "refuse the -global" in converted.notes[0].what
+
+
+def test_a_machine_of_another_processor_whose_nic_nobody_knows() -> None:
+    """sparc's own machines have no slots for cards: -device has nothing to say there."""
+    for words in ("-nic user", "-net nic -net user"):
+        line = cmdline.parse(f"qemu-system-sparc {words}", cmdline.rules("7.2"))
+        done = cmdline.to_netdev(line, cmdline.rules("7.2"))
+        assert cmdline.render_text(done.line) == f"qemu-system-sparc {words}"
+        assert [note.what for note in done.notes] == [
+            "the machine's own NIC model is not known here, and qemu-system-sparc has no virtio-net-pci to stand in"
+        ]
+    line = cmdline.parse("qemu-system-riscv64 -nic user", cmdline.rules("7.2"))
+    assert "-device virtio-net-pci,netdev=net0" in cmdline.render_text(
+        cmdline.to_netdev(line, cmdline.rules("7.2")).line
+    )

@@ -8,7 +8,7 @@ from ipaddress import IPv4Address
 import pytest
 
 from qlan import cmdline
-from qlan.facts import Facts, UsedPort
+from qlan.facts.machine import Facts, UsedPort
 
 Q = "qemu-system-x86_64 "
 RULES = cmdline.rules("10.0")
@@ -76,18 +76,20 @@ def test_what_only_the_machine_knows(code: str, text: str) -> None:
 
 
 def test_the_bridge_helper() -> None:
-    text = Q + "-nic bridge,br=lan,model=virtio,mac=52:54:00:00:00:01"
-    reading = cmdline.read(text, RULES)
+    asked = []
 
-    def said(acl: str, setuid: bool = True, uid: int = 1000) -> list[str]:
-        facts = Facts(seed="", uid=uid, arch="x86_64")
-        return [found.code for found in cmdline.explain(reading, RULES, facts, cmdline.Bridges(acl, setuid)).warnings]
+    def refusal(helper: str, bridge: str) -> tuple[str, str] | None:
+        asked.append((helper, bridge))
+        return None if bridge == "lan" else (f"no {bridge}", "ask")
 
-    assert said("allow lan\n") == []
-    assert said("# allow lan\nallow br0\n") == ["helper-denied"]
-    assert said("allow all\ndeny lan\n") == ["helper-denied"]
-    assert said("allow all", setuid=False) == ["helper-denied"]
-    assert said("allow all", setuid=False, uid=0) == []
+    def said(words: str) -> list[str]:
+        reading = cmdline.read(f"{Q}-nic bridge,model=virtio,mac=52:54:00:00:00:01{words}", RULES)
+        return [f"{found.code}: {found.what}" for found in cmdline.explain(reading, RULES, FACTS, refusal).warnings]
+
+    assert said(",br=lan") == []
+    assert said("") == ["helper-denied: no br0"]
+    assert said(",br=lan,helper=/x") == []
+    assert asked == [("", "lan"), ("", "br0"), ("/x", "lan")]
 
 
 def test_guests_that_run_at_once() -> None:

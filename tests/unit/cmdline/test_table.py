@@ -17,3 +17,5 @@ def test_the_table_is_current() -> None:
     rows = [line for line in written.splitlines() if line.startswith("| `")]
     assert len(rows) > 120
     assert all("| yes | yes |" in row for row in rows)
+    not_imported = [row for row in rows if row.split(" | ")[-2] == "no"]
+    assert not not_imported, "an import never drops an option silently"
