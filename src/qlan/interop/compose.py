@@ -104,9 +104,8 @@ def _network(key: str, node: Node | None, taken: Sequence[str], notes: Notes) ->
     fields = _fields(node)
     name = our_name("network", key, taken)
     place: Place = ("networks", name)
-    if _text(fields.get("internal")) not in ("true", "yes", "on"):
-        notes.add(place, "kind nat is not in this version: guests reach the host, and nothing outside")
-    network = Network(name, "host-only", dhcp=Dhcp())
+    is_internal = _text(fields.get("internal")) in ("true", "yes", "on")
+    network = Network(name, "host-only" if is_internal else "nat", dhcp=Dhcp())
     configs = _fields(fields.get("ipam")).get("config")
     for config in configs.items if isinstance(configs, Items) else ():
         network = _addressed(network, _fields(config), place, notes)

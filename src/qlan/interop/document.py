@@ -12,9 +12,23 @@ from dataclasses import dataclass
 
 from qlan.errors import Problem, TopologyError
 from qlan.interop.imported import HEAD, Imported, Notes, Place
+from qlan.names import bracketed, endpoint
 from qlan.topology.check import check_written
 from qlan.topology.load import parse
-from qlan.topology.model import Disk, Forward, Guest, Network, Nic, Topology, UserNetwork
+from qlan.topology.model import (
+    UNSERVED_KINDS,
+    Dhcp,
+    Disk,
+    Forward,
+    Guest,
+    Ipv6,
+    Network,
+    Nic,
+    Rate,
+    Topology,
+    UserNetwork,
+    trunk_words,
+)
 
 _PLAIN = re.compile(r"[A-Za-z_/.][A-Za-z0-9_/.+-]*(?: [A-Za-z0-9_/.+=-]+)*", re.ASCII)
 _ADDRESS = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}(?:/[0-9]{1,2}|-[0-9.]+)?", re.ASCII)
@@ -156,7 +170,7 @@ def _network(network: Network) -> dict[str, object]:
     _put(found, subnet=network.subnet, address=network.address)
     if network.dhcp is None:
         found["dhcp"] = False
-    elif network.dhcp.first is None and network.dhcp.lease_time_s == 3600:
+    elif network.dhcp == Dhcp(mark=network.dhcp.mark):
         found["dhcp"] = True
     else:
         dhcp: dict[str, object] = {}
@@ -164,10 +178,34 @@ def _network(network: Network) -> dict[str, object]:
             dhcp["range"] = f"{network.dhcp.first}-{network.dhcp.last}"
         if network.dhcp.lease_time_s != 3600:
             dhcp["lease"] = _time(network.dhcp.lease_time_s)
+        _put(dhcp, relay=network.dhcp.relay)
+        _put(dhcp, routes={str(to): via for to, via in network.dhcp.routes} or None)
+        _put(dhcp, ntp=list(network.dhcp.ntp) or None, options=dict(network.dhcp.options) or None)
         found["dhcp"] = dhcp
+    if network.kind not in UNSERVED_KINDS:
+        found["ipv6"] = _ipv6(network.ipv6)
     if not network.dns:
         found["dns"] = False
-    _put(found, mtu=network.mtu_bytes)
+    elif network.records:
+        found["dns"] = {"records": dict(network.records)}
+    _put(found, tftp=network.tftp, bootfile=network.bootfile)
+    _put(found, uplink=network.uplink, mode=network.mode, host_access=network.host_access or None)
+    _put(found, mtu=network.mtu_bytes, bridge=network.bridge, bridge_name=network.bridge_name)
+    _put(found, reach=list(network.reach) or None)
+    _put(found, isolated=network.isolated or None, stp=network.stp or None)
+    _put(found, multicast_snooping=network.multicast_snooping or None)
+    _put(found, vlan_filtering=network.vlan_filtering or None, vlan=network.vlan)
+    return found
+
+
+def _ipv6(ipv6: Ipv6 | None) -> object:
+    if ipv6 is None or ipv6 == Ipv6():
+        return ipv6 is not None
+    if ipv6 == Ipv6(ipv6.prefix):
+        return ipv6.prefix
+    found: dict[str, object] = {}
+    _put(found, prefix=ipv6.prefix, address=ipv6.address)
+    _put(found, slaac=None if ipv6.slaac else False, dhcp=None if ipv6.dhcp else False)
     return found
 
 
@@ -183,6 +221,7 @@ def _guest(guest: Guest, notes: Notes) -> dict[str, object]:
     _put(found, display=guest.display if guest.display != "none" else None)
     if guest.cloud_init:
         found["cloud_init"] = True
+    _put(found, hotplug=guest.hotplug)
     if guest.qemu_args:
         found["qemu_args"] = list(guest.qemu_args)
     places: list[Place] = [("guests", guest.name, index) for index in range(len(guest.nics))]
@@ -206,15 +245,36 @@ def _nic(nic: Nic) -> dict[str, object]:
         found["user"] = _user(nic.user) or True
     else:
         found["network"] = nic.network
-    _put(found, model=nic.model if nic.model != "virtio" else None, mac=nic.mac, address=nic.address)
+    _put(found, model=nic.model if nic.model != "virtio" else None, mac=nic.mac, address=nic.address,
+         address6=nic.address6)  # fmt: skip
     if nic.forwards:
         found["forwards"] = [_forward(forward) for forward in nic.forwards]
     _put(found, boot="network" if nic.boot else None, link=None if nic.link_up else "down", mtu=nic.mtu_bytes)
+    if nic.trunk:
+        found["trunk"] = trunk_words(nic.trunk)
+    _put(found, vlan=nic.vlan, isolated=nic.isolated, rate=_rate(nic.rate) if nic.rate else None)
     return found
+
+
+def _rate(rate: Rate) -> object:
+    if rate.in_bps == rate.out_bps:
+        return _speed(rate.in_bps or 0)
+    found: dict[str, object] = {}
+    _put(found, **{"in": _speed(rate.in_bps) if rate.in_bps else None})
+    _put(found, out=_speed(rate.out_bps) if rate.out_bps else None)
+    return found
+
+
+def _speed(rate_bps: int) -> str:
+    for unit, size_bps in (("gbit", 10**9), ("mbit", 10**6), ("kbit", 1000)):
+        if rate_bps % size_bps == 0:
+            return f"{rate_bps // size_bps}{unit}"
+    return f"{rate_bps}bit"
 
 
 def _user(user: UserNetwork) -> dict[str, object]:
     found: dict[str, object] = {}
+    _put(found, backend=None if user.backend == "slirp" else user.backend)
     _put(found, subnet=user.subnet, host=user.host, dhcp_start=user.dhcp_start, dns=user.dns, domain=user.domain)
     if user.search:
         found["search"] = list(user.search)
@@ -228,8 +288,8 @@ def _user(user: UserNetwork) -> dict[str, object]:
 
 def _forward(forward: Forward) -> str:
     protocol = "udp:" if forward.protocol == "udp" else ""
-    guest = f"{forward.guest_address}:" if forward.guest_address else ""
-    return f"{protocol}{forward.host_address}:{forward.host_port or 'auto'}:{guest}{forward.guest_port}"
+    guest = f"{bracketed(forward.guest_address)}:" if forward.guest_address else ""
+    return f"{protocol}{endpoint(forward.host_address, forward.host_port or 'auto')}:{guest}{forward.guest_port}"
 
 
 def _size(size_bytes: int) -> str:

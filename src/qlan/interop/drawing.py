@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from qlan.interop.settled import Settled, ends_of
+from qlan.names import bracketed, endpoint
 from qlan.topology.model import HOST_KINDS, Forward, Guest, Network, Nic
 
 HOST_TITLE = "this machine"
@@ -66,8 +67,9 @@ def draw(lab: Settled) -> Drawing:
 
 def forward_text(forward: Forward) -> str:
     """`127.0.0.1:2222 -> 22/tcp`."""
-    guest = f"{forward.guest_address}:" if forward.guest_address else ""
-    return f"{forward.host_address}:{forward.host_port} -> {guest}{forward.guest_port}/{forward.protocol}"
+    guest = f"{bracketed(forward.guest_address)}:" if forward.guest_address else ""
+    host = endpoint(forward.host_address, forward.host_port)
+    return f"{host} -> {guest}{forward.guest_port}/{forward.protocol}"
 
 
 def _rail(network: Network) -> Rail:
@@ -85,7 +87,9 @@ def _host_rows(network: Network) -> list[Row]:
     if network.kind not in HOST_KINDS:
         return []
     text = str(network.address or "")
-    if network.dhcp:
+    if network.dhcp and network.dhcp.relay:
+        text += f"  DHCP of {network.dhcp.relay}"
+    elif network.dhcp:
         first, last = ends_of(network.dhcp)
         text += f"  DHCP {first}-{_short(str(first), str(last))}"
     if network.dns:

@@ -191,7 +191,7 @@ def element(name: str, /, content: str = "", **attributes: object) -> str:
 
 def comment(text: str) -> str:
     """A comment; `--` cannot stand in one."""
-    return f"<!-- {escape_text(text).replace('--', '- -')} -->"
+    return f"<!-- {re.sub('-(?=-)', '- ', escape_text(text))} -->"
 
 
 def _start(name: str, attributes: dict[str, object] | dict[str, str], *, empty: bool) -> str:

@@ -84,8 +84,7 @@ def _nics(reading: _Reading, name: str, shared: Shared) -> tuple[Nic, ...]:
         return ()
     mac = reading.notes.value((*reading.place, 0), "macaddr", reading.mac, parse_mac)
     if reading.network not in ("user", "restrict"):
-        why = f"bridge {reading.network}: a bridge of others is not in this version"
-        return (Nic(shared.nearest("bridge", reading.network, why), mac=mac),)
+        return (Nic(shared.existing(reading.network), mac=mac),)
     forwards = _forwards(reading.ssh_port, "22", ("tcp",), reading)
     for host, guest in reading.forwards:
         forwards += _forwards(host, guest, ("tcp", "udp"), reading)

@@ -7,12 +7,27 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from ipaddress import IPv4Address, IPv4Interface
+from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface
 
 from qlan import names
-from qlan.facts import Facts
-from qlan.topology import addressing
-from qlan.topology.model import HOST_KINDS, Dhcp, Disk, Forward, Guest, Network, Nic, Picks, Topology
+from qlan.facts.machine import Facts
+from qlan.resources.link import burst_bytes
+from qlan.resources.model import Shaping
+from qlan.topology import addressing, prefixes
+from qlan.topology.model import (
+    HOST_KINDS,
+    UNSERVED_KINDS,
+    Dhcp,
+    Disk,
+    Forward,
+    Guest,
+    Network,
+    Nic,
+    Picks,
+    Topology,
+    trunk_words,
+)
+from qlan.topology.prefixes import host_address6
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +54,11 @@ class Settled:
         """The uid that opens the TAPs."""
         return self.facts.uid if self.facts.run_as is None else self.facts.run_as
 
+    @property
+    def bridged(self) -> list[Network]:
+        """The networks that are a bridge made for the lab."""
+        return [network for network in self.topology.networks if _is_bridged(network)]
+
     def members(self, network: Network) -> Iterator[tuple[Guest, int, Nic]]:
         """The NICs on a network, in the file's order."""
         for guest in self.topology.guests:
@@ -55,6 +75,12 @@ class Settled:
         if network.kind not in HOST_KINDS:
             return None
         return server_interface(network)
+
+    def host_interface6(self, network: Network) -> IPv6Interface | None:
+        """The same of IPv6."""
+        if network.kind not in HOST_KINDS or network.ipv6 is None or network.ipv6.prefix is None:
+            return None
+        return IPv6Interface((host_address6(network, network.ipv6.prefix), network.ipv6.prefix.prefixlen))
 
     def static_words(self, guest: Guest) -> list[str]:
         """The kernel's `ip=` words for addresses that no DHCP gives (admin-guide/nfs/nfsroot.rst)."""
@@ -80,8 +106,13 @@ def taps(lab: Settled) -> Iterator[tuple[Network, Guest, int]]:
     """Every TAP that the guests need, with its network, in the file's order."""
     for guest in lab.topology.guests:
         for index, nic in enumerate(guest.nics):
-            if nic.network:
-                yield lab.topology.network(nic.network), guest, index
+            network = lab.topology.network(nic.network) if nic.network else None
+            if network and _is_bridged(network):
+                yield network, guest, index
+
+
+def _is_bridged(network: Network) -> bool:
+    return network.kind not in UNSERVED_KINDS or network.kind == "public"
 
 
 def server_interface(network: Network) -> IPv4Interface | None:
@@ -92,13 +123,47 @@ def server_interface(network: Network) -> IPv4Interface | None:
 
 
 def bridge_name(network: Network) -> str:
-    """The bridge of a network on a host: `br-lan`."""
-    return _fitted("br-", network.name)
+    """The bridge of a network on a host: `br-lan`, or as the file calls it."""
+    return network.bridge_name or _fitted("br-", network.name)
+
+
+def is_isolated(nic: Nic, network: Network) -> bool:
+    """Whether the NIC's port is isolated."""
+    return network.isolated if nic.isolated is None else nic.isolated
 
 
 def tap_name(guest: Guest, index: int) -> str:
     """The TAP of a NIC on a host: `tap-web-0`."""
     return _fitted("tap-", f"{guest.name}-{index}")
+
+
+def wire_ports(network: Network, guest: Guest, index: int, lab: Settled) -> tuple[int, int]:
+    """(own, the other's): the UDP ports on the loopback of a NIC on a wire, where nobody hands out sockets."""
+    ends = [(one.name, place) for one, place, _ in lab.members(network)]
+    number = int.from_bytes(f"{lab.topology.lab}/{network.name}".encode()) % 5003  # a prime: every letter counts
+    own = ends.index((guest.name, index))
+    first = addressing.PORT_FIRST + 2 * (number % 5000)
+    return first + own, first + 1 - own
+
+
+def vlans_of(nic: Nic, network: Network) -> tuple[list[int], list[str]]:
+    """The VLAN that passes the NIC's port without its tag (or none), and the ranges that pass with theirs."""
+    if not network.vlan_filtering:
+        return [], []
+    untagged = [nic.vlan] if nic.vlan else [] if nic.trunk else [network.vlan or 1]
+    return untagged, trunk_words(nic.trunk)
+
+
+def ifb_name(guest: Guest, index: int) -> str:
+    """The link that shapes what a NIC's guest sends: `ifb-web-0`."""
+    return _fitted("ifb-", f"{guest.name}-{index}")
+
+
+def limits(network: Network, guest: Guest, index: int, tap: str) -> list[Shaping]:
+    """The rate limits of a NIC."""
+    rate, mtu = guest.nics[index].rate, network.mtu_bytes or 1500
+    said = [("in", tap, rate.in_bps), ("out", ifb_name(guest, index), rate.out_bps)] if rate else []
+    return [Shaping(guest.name, index, way, tap, queue, bps, burst_bytes(bps, mtu)) for way, queue, bps in said if bps]
 
 
 def ends_of(dhcp: Dhcp) -> tuple[IPv4Address, IPv4Address]:
@@ -110,6 +175,13 @@ def ends_of(dhcp: Dhcp) -> tuple[IPv4Address, IPv4Address]:
 def reservations(network: Network, lab: Settled) -> list[tuple[str, IPv4Address, str]]:
     """(MAC, address, guest) of every NIC on the network that has an address."""
     return [(nic.mac or "", nic.address, guest.name) for guest, _, nic in lab.members(network) if nic.address]
+
+
+def reservations6(network: Network, lab: Settled) -> list[tuple[str, IPv6Address, str]]:
+    """The same of IPv6, where DHCPv6 gives addresses."""
+    if network.ipv6 is None or not network.ipv6.dhcp:
+        return []
+    return [(nic.mac or "", nic.address6, guest.name) for guest, _, nic in lab.members(network) if nic.address6]
 
 
 def _fitted(prefix: str, name: str) -> str:
@@ -125,10 +197,14 @@ def _network(network: Network, picks: Picks) -> Network:
     if addressing.wants_subnet(network):
         address = addressing.host_address(network, subnet)
     dhcp = network.dhcp
-    if dhcp:
+    if dhcp and not dhcp.relay:
         first, last = addressing.dhcp_range(network, subnet)
         dhcp = replace(dhcp, first=first, last=last)
-    return replace(network, subnet=subnet, address=address, dhcp=dhcp)
+    prefix = prefixes.find_prefix(network, picks.prefixes)
+    ipv6 = None
+    if network.ipv6 and prefix:
+        ipv6 = replace(network.ipv6, prefix=prefix, address=prefixes.host_address6(network, prefix))
+    return replace(network, subnet=subnet, address=address, dhcp=dhcp, ipv6=ipv6)
 
 
 def _guest(topology: Topology, guest: Guest, picks: Picks, facts: Facts) -> Guest:
@@ -154,6 +230,7 @@ def _nic(topology: Topology, guest: Guest, index: int, picks: Picks, facts: Fact
         nic,
         mac=addressing.nic_mac(topology, guest.name, index, facts.seed),
         address=addressing.nic_address(topology, picks, guest.name, index),
+        address6=addressing.nic_address6(topology, picks, guest.name, index, facts.seed),
         forwards=forwards,
     )
 

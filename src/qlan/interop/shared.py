@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
 from qlan.interop.imported import Notes, Place, our_name
-from qlan.topology.model import Network
+from qlan.topology.model import Guest, Network
 
 
 @dataclass(slots=True)
@@ -27,11 +29,42 @@ class Shared:
         """A network that is known in full."""
         self.by_key[sort, text] = network
 
+    def change(self, network: Network) -> None:
+        """Another one of the same name in its place, whatever it was called in the foreign file."""
+        for key, one in self.by_key.items():
+            if one.name == network.name:
+                self.by_key[key] = network
+
     def nearest(self, sort: str, text: str, why: str, stem: str = "") -> str:
         """The name of a private network that stands for something that qlan has no kind for."""
         network = self.network(sort, text, stem)
         self.notes.add(place_of(network), why)
         return network.name
+
+    def existing(self, bridge: str) -> str:
+        """The name of the network that is this bridge of the machine, made by nobody of ours."""
+        key = "bridge", bridge
+        if key not in self.by_key:
+            name = self.network(*key).name
+            self.by_key[key] = Network(name, "bridge", bridge=bridge if bridge != name else None)
+        return self.by_key[key].name
+
+    def macvtap(self, link: str, mode: str) -> str:
+        """The name of the network of guests that share a NIC of the machine in one of macvtap's modes."""
+        key = "macvtap", f"{link}/{mode}"
+        if key not in self.by_key:
+            mode = {"passthrough": "passthru"}.get(mode, mode)
+            name = self.network(*key, stem=link).name
+            self.by_key[key] = Network(name, "macvtap", uplink=link, mode=mode if mode != "bridge" else None)
+        return self.by_key[key].name
+
+    def joined(self, guests: Sequence[Guest]) -> tuple[Network, ...]:
+        """All networks; a socket with two NICs on it is a wire."""
+        ends = Counter(nic.network for guest in guests for nic in guest.nics)
+        for key, network in self.by_key.items():
+            if key[0] == "socket" and ends[network.name] == 2:
+                self.by_key[key] = replace(network, kind="wire")
+        return self.all
 
     @property
     def all(self) -> tuple[Network, ...]:

@@ -14,7 +14,13 @@ from tests.samples import FACTS
 EVERYTHING = """\
 lab: shop
 networks:
-  lan: {kind: host-only, subnet: 10.10.10.0/24, dhcp: {range: 10.10.10.2-10.10.10.100, lease: 30m}}
+  lan:
+    kind: host-only
+    subnet: 10.10.10.0/24
+    dhcp:
+      {range: 10.10.10.2-10.10.10.100, lease: 30m, routes: {10.9.0.0/16: 10.10.10.5}, ntp: 10.10.10.5,
+       options: {66: boot.example}}
+    dns: {records: {repo.example: 10.10.10.5, db6.example: "fd00::5"}}
   quiet: {kind: host-only, subnet: 10.10.20.0/24, dhcp: no, dns: off, mtu: 1400}
   back: {kind: private, subnet: 10.10.30.0/24, dhcp: true, mtu: 9000}
   wire: private
@@ -47,6 +53,21 @@ guests:
     nics: none
 """
 
+KINDS = """\
+lab: kinds
+networks:
+  cable: {kind: wire, subnet: 10.10.40.0/30}
+  office: {kind: bridge, bridge: br0}
+  out: {kind: macvtap, uplink: eth0, mode: vepa}
+  home: {kind: nat, subnet: 10.10.50.0/24, uplink: eth1, ipv6: false}
+  dmz: {kind: routed, subnet: 10.10.60.0/24, ipv6: false}
+  street: {kind: public, uplink: eth2, stp: true}
+guests:
+  web: {kernel: /boot/vmlinuz, nics: [{network: cable, link: down}, office]}
+  db: {kernel: /boot/vmlinuz, nics: [{network: cable, model: e1000}, out]}
+  gate: {kernel: /boot/vmlinuz, nics: [home, dmz, street]}
+"""
+
 
 def settled(text: str, file: str = "/lab/qlan.yaml") -> Settled:
     """A lab of the machine of FACTS in the host realm, with nothing left open."""
@@ -60,7 +81,7 @@ def settled(text: str, file: str = "/lab/qlan.yaml") -> Settled:
 def data(value: Any) -> Any:
     """Dataclasses as dicts without marks, the realm and the file: what a file means, wherever it came from."""
     if is_dataclass(value) and not isinstance(value, type):
-        skipped = ("mark", "marks", "source", "realm", "_networks", "_guests")
+        skipped = ("mark", "marks", "source", "realm", "_networks", "_guests", "_written6", "asked")
         return {one.name: data(getattr(value, one.name)) for one in fields(value) if one.name not in skipped}
     return [data(one) for one in value] if isinstance(value, tuple) else value
 
@@ -68,8 +89,20 @@ def data(value: Any) -> Any:
 def differences(one: Topology, other: Topology) -> dict[str, tuple[Any, Any]]:
     """Where two labs differ, by path (`guests.web.nics.0.mtu_bytes`)."""
     found: dict[str, tuple[Any, Any]] = {}
-    _compare(data(one), data(other), "", found)
+    _compare(data(_effective(one)), data(_effective(other)), "", found)
     return found
+
+
+def _effective(lab: Topology) -> Topology:
+    """Each NIC says itself whether it is isolated, instead of its network."""
+    guests = []
+    for guest in lab.guests:
+        own = [lab.network(nic.network).isolated if nic.network else None for nic in guest.nics]
+        nics = [replace(nic, isolated=bool(isolated if nic.isolated is None else nic.isolated))
+                for nic, isolated in zip(guest.nics, own, strict=True)]  # fmt: skip
+        guests.append(replace(guest, nics=tuple(nics)))
+    networks = tuple(replace(network, isolated=False) for network in lab.networks)
+    return replace(lab, networks=networks, guests=tuple(guests))
 
 
 def _compare(one: Any, other: Any, path: str, found: dict[str, tuple[Any, Any]]) -> None:

@@ -16,14 +16,14 @@ from .labs import differences, settled
 BASE = """\
 lab: shop
 networks:
-  lan: {{kind: host-only, subnet: 10.1.0.0/24, dhcp: {dhcp}, dns: {dns}{network}}}
+  lan: {{kind: host-only, subnet: 10.1.0.0/24, dhcp: {dhcp}, dns: {dns}{network}, ipv6: {ipv6}}}
   back: {{kind: private{private}}}
 guests:
   web: {{{boot}{guest}, nics: [{{network: lan, mac: "52:54:00:00:00:01"{nic}}}, {{user: {{{user}}}{user_nic}}}]}}
 """
 PLAIN = {
-    "dhcp": "{range: 10.1.0.10-10.1.0.90}", "dns": "false", "network": "", "private": "", "nic": "", "user_nic": "",
-    "boot": "disk: {path: /d.img, format: raw}", "guest": "", "user": "ipv4: true",
+    "dhcp": "{range: 10.1.0.10-10.1.0.90}", "dns": "false", "ipv6": "false", "network": "", "private": "",
+    "nic": "", "user_nic": "", "boot": "disk: {path: /d.img, format: raw}", "guest": "", "user": "ipv4: true",
 }  # fmt: skip
 
 # title -> what is other than in PLAIN
@@ -34,7 +34,21 @@ KEYS: dict[str, dict[str, str]] = {
     "network: `dhcp: lease`": {"dhcp": "{range: 10.1.0.10-10.1.0.90, lease: 5m}"},
     "network: `dns`": {"dns": "true"},
     "network: `mtu`": {"network": ", mtu: 1400"},
+    "network: `bridge_name`": {"network": ", bridge_name: shopbr"},
+    "network: `isolated`": {"network": ", isolated: true"},
+    "network: `stp`": {"network": ", stp: true"},
+    "network: `multicast_snooping`": {"network": ", multicast_snooping: true"},
+    "network: `vlan_filtering`, `vlan`": {"network": ", vlan_filtering: true, vlan: 5"},
     "network: `dhcp` on a private one": {"private": ", subnet: 10.2.0.0/24, dhcp: true"},
+    "network: `dhcp: routes`, `ntp`, `options`": {
+        "dhcp": "{range: 10.1.0.10-10.1.0.90, routes: {10.9.0.0/16: 10.1.0.5}, ntp: 10.1.0.5, options: {66: b.example}}"
+    },
+    "network: `dhcp: relay`": {"dhcp": "{relay: 10.9.0.5}"},
+    "network: `tftp`, `bootfile`": {"network": ", tftp: /t, bootfile: pxelinux.0"},
+    "network: `dns: records`": {"dns": "{records: {repo.example: 10.1.0.5}}"},
+    "network: `ipv6`": {"ipv6": '"fd00:1::/64"'},
+    "network: `ipv6: slaac: false`": {"ipv6": '{prefix: "fd00:1::/64", slaac: false}'},
+    "NIC: `address6`": {"ipv6": '{prefix: "fd00:1::/64", slaac: false}', "nic": ', address6: "fd00:1::77"'},
     "guest: `disk`": {"boot": "disk: {path: /other.img, format: raw}"},
     "guest: `kernel`, `append`": {"boot": "kernel: /k, append: quiet"},
     "guest: `memory`, `cpus`": {"guest": ", memory: 1G, cpus: 3"},
@@ -48,12 +62,16 @@ KEYS: dict[str, dict[str, str]] = {
     "NIC: `boot`": {"nic": ", boot: network"},
     "NIC: `link`": {"nic": ", link: down"},
     "NIC: `mtu`": {"nic": ", mtu: 1300"},
+    "NIC: `vlan`, `trunk`": {"network": ", vlan_filtering: true", "nic": ", vlan: 10, trunk: [20-30]"},
+    "NIC: `rate`": {"nic": ", rate: {in: 8mbit, out: 16mbit}"},
+    "NIC: `isolated`": {"nic": ", isolated: true"},
     "NIC: `forwards`": {"user_nic": ', forwards: ["2222:22"]'},
     "user: `subnet`": {"user": "subnet: 10.0.7.0/24"},
     "user: `host`, `dns`, `dhcp_start`": {"user": "host: 10.0.2.9, dns: 10.0.2.8, dhcp_start: 10.0.2.20"},
     "user: `hostname`, `domain`, `search`": {"user": "hostname: w, domain: a.example, search: b.example"},
     "user: `ipv6`": {"user": "ipv6: false"},
     "user: `restrict`": {"user": "restrict: true"},
+    "user: `backend`": {"user": "backend: passt"},
     "user: `tftp`, `bootfile`": {"user": "tftp: /t, bootfile: pxelinux.0"},
 }
 

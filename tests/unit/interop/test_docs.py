@@ -56,6 +56,13 @@ def test_all_keys_of_the_file_have_a_row() -> None:
     known = {*vocabulary.NETWORK, *vocabulary.GUEST, *vocabulary.NIC, *vocabulary.USER}
     rest = {
         "kind",
+        "bridge",
+        "uplink",
+        "reach",
+        "proxy_arp",
+        "confirm_within",
+        "mode",
+        "host_access",
         "subnet",
         "disks",
         "initrd",
@@ -67,5 +74,6 @@ def test_all_keys_of_the_file_have_a_row() -> None:
         "ipv6_prefix",
         "smb",
         "guestfwd",
+        "hotplug",
     }
     assert known - named == rest - named

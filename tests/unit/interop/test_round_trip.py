@@ -23,6 +23,7 @@ LOST: dict[ModuleType, dict[str, tuple[object, object]]] = {
         "guests.web.nics.1.mtu_bytes": (8000, None),
     },
     libvirt: {
+        "networks.lan.ipv6.slaac": (True, False),  # it has either DHCPv6 or SLAAC
         # libvirt's DHCP server needs an address of the host's on the network
         "networks.back.subnet": (settled(EVERYTHING).topology.network("back").subnet, None),
         "networks.back.address": (settled(EVERYTHING).topology.network("back").address, None),
@@ -30,6 +31,7 @@ LOST: dict[ModuleType, dict[str, tuple[object, object]]] = {
         "guests.web.nics.1.address": (differences, None),
         "guests.db.nics.0.address": (differences, None),
         # passt stands for user mode where there are forwards, and has no such words
+        "guests.box.nics.0.user.backend": ("slirp", "passt"),
         "guests.box.nics.0.user.subnet": (differences, None),
         "guests.box.nics.0.user.search": (["lab.example"], []),
         "guests.box.nics.0.user.ipv6": (False, None),
@@ -77,14 +79,14 @@ def labs(draw: st.DrawFn) -> str:
     networks = draw(st.lists(NAMES, unique=True, max_size=3))
     lines = ["lab: shop", "networks:"]
     for index, name in enumerate(networks):
-        kind = draw(st.sampled_from(["private", f"{{kind: host-only, subnet: 10.7.{index}.0/24}}", "more"]))
+        kind = draw(st.sampled_from(["private", f"{{kind: host-only, subnet: 10.7.{index}.0/24, ipv6: no}}", "more"]))
         if kind == "more":
             low = draw(st.integers(2, 100))
             lease = draw(st.sampled_from(["2m", "1h", "7d"]))
             mtu = draw(st.sampled_from(["", ", mtu: 1400"]))
             kind = (
                 f"{{kind: host-only, subnet: 10.7.{index}.0/25, dhcp: {{range: 10.7.{index}.{low}-10.7.{index}.126, "
-                f"lease: {lease}}}{mtu}}}"
+                f"lease: {lease}}}{mtu}, ipv6: no}}"
             )
         lines.append(f"  {name}: {kind}")
     lines.append("guests:")

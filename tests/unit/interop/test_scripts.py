@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Interface, IPv4Network
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from pathlib import Path
 
 import pytest
 
@@ -65,6 +66,16 @@ def test_dnsmasq(words: str, lease_s: int) -> None:
     assert str(result.topology.guests[0].nics[0].address) == "10.3.0.15"
 
 
+def test_what_nics_boot_from() -> None:
+    bridge = "ip link add br0 type bridge; ip addr add 10.3.0.1/24 dev br0; ip link set tap0 master br0\n"
+    server = "dnsmasq -i br0 -F 10.3.0.10,10.3.0.20 --enable-tftp --tftp-root=/srv/tftp "
+    found = network(f"{bridge}{server} --dhcp-boot=pxelinux.0")
+    assert (found.tftp, found.bootfile) == (Path("/srv/tftp"), "pxelinux.0")
+    elsewhere = imported(f"{bridge}{server} --dhcp-boot=pxelinux.0,boothost,10.3.0.9")
+    assert elsewhere.topology.networks[0].bootfile is None
+    assert "dnsmasq --dhcp-boot=pxelinux.0,boothost,10.3.0.9" in str(elsewhere.notes.by_place)
+
+
 def test_a_server_in_a_namespace_is_a_private_network() -> None:
     found = network(
         "ip link add br0 mtu 1400 type bridge; ip link set tap0 master br0; ip netns add s\n"
@@ -75,15 +86,47 @@ def test_a_server_in_a_namespace_is_a_private_network() -> None:
     assert found.dhcp is not None
 
 
+NAT = (
+    "ip link add br0 type bridge stp_state 1; ip addr add 10.3.0.1/24 dev br0; ip -6 addr add fd00:3::1/64 dev br0\n"
+    "dnsmasq -i br0 -F 10.3.0.10,10.3.0.20 --dhcp-option=option:ntp-server,10.3.0.1 --dhcp-option=66,boot.example\n"
+    "ip link set tap0 master br0; bridge link set dev tap0 isolated on\n"
+)
+
+
+def test_a_machine_that_masks_and_forwards_is_a_nat() -> None:
+    rule = "iptables -t nat -A POSTROUTING -s 10.3.0.0/24 -o eth1 -j MASQUERADE"
+    result = imported(NAT + f"sysctl -w net.ipv4.ip_forward=1\n{rule}\n")
+    [found] = result.topology.networks
+    assert (found.kind, found.uplink, found.stp, found.bridge_name) == ("nat", "eth1", True, None)
+    assert found.dhcp and found.dhcp.ntp == (IPv4Address("10.3.0.1"),)
+    assert found.dhcp.options == (("66", "boot.example"),)
+    assert found.ipv6 and str(found.ipv6.prefix) == "fd00:3::/64" and not found.ipv6.slaac and not found.ipv6.dhcp
+    assert f"its kind does this by itself: {rule}" in result.notes.at(("networks", "br0"))
+    assert result.notes.at(()) == []
+
+
+def test_a_machine_that_forwards_alone_is_a_router() -> None:
+    [found] = imported(NAT + "echo 1 > /proc/sys/net/ipv4/ip_forward\n").topology.networks
+    assert (found.kind, found.uplink) == ("routed", None)
+
+
+def test_a_rule_for_another_subnet_masks_nothing_here() -> None:
+    rule = "iptables -t nat -A POSTROUTING -s 10.4.0.0/24 -j MASQUERADE"
+    result = imported(NAT + f"sysctl -w net.ipv4.ip_forward=1\n{rule}\n")
+    assert result.topology.networks[0].kind == "routed"
+    assert rule in "".join(result.notes.at(()))
+
+
 def test_nothing_of_a_script_is_dropped_silently() -> None:
     result = imported(
         "modprobe tun\nip link set eth0 master br0\nip link add br0 type bridge\nip link set tap0 master br0\n"
         "ip route add 10.9.0.0/16 via 10.3.0.2\nip6tables -A X\nnft add table x\nip -6 addr add fd00::1/64 dev br0\n"
         "for i in 1 2; do ovs-vsctl add-port br0 tap$i; done\ndnsmasq --enable-tftp --tftp-root=/srv -i br0\n"
     )
+    assert result.topology.networks[0].uplink == "eth0"
     said = "\n".join(note for notes in result.notes.by_place.values() for note in notes)
-    for words in ("modprobe tun", "eth0 is on the bridge", "ip route add", "ip6tables", "nft add table", "fd00::1/64",
-                  "ovs-vsctl add-port br0 tap$i", "--enable-tftp", "--tftp-root=/srv"):  # fmt: skip
+    for words in ("modprobe tun", "ip route add", "ip6tables", "nft add table", "fd00::1/64",
+                  "ovs-vsctl add-port br0 tap$i", "--tftp-root=/srv"):  # fmt: skip
         assert words in said, words
 
 

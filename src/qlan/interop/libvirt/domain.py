@@ -9,6 +9,7 @@ from typing import Any, Literal, cast
 
 from qlan.interop.imported import Notes, Place, our_name
 from qlan.interop.libvirt.interface import read_interface
+from qlan.interop.libvirt.port import Groups
 from qlan.interop.markup import Tag
 from qlan.interop.shared import Shared
 from qlan.topology.guests import CPUS_MAX, MEMORY_MAX, MEMORY_MIN
@@ -30,7 +31,7 @@ _PLAIN_DEVICES = ("emulator", "controller", "input", "memballoon", "console", "s
                   "video", "watchdog")  # fmt: skip
 
 
-def read_domain(tag: Tag, taken: Collection[str], shared: Shared, notes: Notes) -> Guest:
+def read_domain(tag: Tag, taken: Collection[str], shared: Shared, groups: Groups, notes: Notes) -> Guest:
     """One <domain>."""
     text = tag.content("name") or "guest"
     name = our_name("guest", text, taken)
@@ -46,7 +47,7 @@ def read_domain(tag: Tag, taken: Collection[str], shared: Shared, notes: Notes) 
     guest = Guest(name, **said)
     devices = tag.find("devices")
     if devices is not None:
-        guest = _devices(guest, devices, shared, notes)
+        guest = _devices(guest, devices, shared, groups, notes)
     if "network" in boots and guest.nics:
         guest = replace(guest, nics=(replace(guest.nics[0], boot=True), *guest.nics[1:]))
     words = tuple(one.attribute("value") or "" for line in tag.children("commandline") for one in line.children("arg"))
@@ -94,7 +95,7 @@ def _os(tag: Tag, place: Place, notes: Notes) -> dict[str, Any]:
     return found
 
 
-def _devices(guest: Guest, devices: Tag, shared: Shared, notes: Notes) -> Guest:
+def _devices(guest: Guest, devices: Tag, shared: Shared, groups: Groups, notes: Notes) -> Guest:
     place: Place = ("guests", guest.name)
     disks: list[Disk] = []
     words: list[str] = []
@@ -102,7 +103,7 @@ def _devices(guest: Guest, devices: Tag, shared: Shared, notes: Notes) -> Guest:
         _disk(disk, disks, words, place, notes)
     nics = []
     for index, tag in enumerate(devices.children("interface")):
-        nics.append(read_interface(tag, (*place, index), shared, notes))
+        nics.append(read_interface(tag, (*place, index), shared, groups, notes))
     for one in devices.children("graphics"):
         guest = _graphics(guest, one, place, notes)
     return replace(guest, disks=tuple(disks), qemu_args=tuple(words), nics=tuple(nics))

@@ -6,6 +6,7 @@ from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
 
 from qlan.interop.imported import Notes, Place
+from qlan.interop.libvirt.port import Groups, read_port
 from qlan.interop.markup import Tag
 from qlan.interop.shared import Shared
 from qlan.names import MODEL_ALIASES
@@ -19,7 +20,7 @@ _DEFAULT_MODEL = "rtl8139"  # libvirt's own on x86 (qemu_domain.c)
 _FORWARDS_MAX = 200  # of one range of ports; more would hide the rest of the file
 
 
-def read_interface(tag: Tag, place: Place, shared: Shared, notes: Notes) -> Nic:
+def read_interface(tag: Tag, place: Place, shared: Shared, groups: Groups, notes: Notes) -> Nic:
     """One NIC.  What it is plugged into decides by its type; everything else is the same for all."""
     kind = tag.attribute("type") or "user"
     model = tag.value("model", "type") or _DEFAULT_MODEL
@@ -32,9 +33,20 @@ def read_interface(tag: Tag, place: Place, shared: Shared, notes: Notes) -> Nic:
             place, "mtu", tag.value("mtu", "size"), lambda said: parse_integer(said, MTU_MIN, MTU_MAX)
         ),
     )
+    if kind != "user" and tag.value("port", "isolated") == "yes":
+        nic = replace(nic, isolated=True)
     if model in _MODELS:
         notes.add(place, f"its model was {model}")
-    nic = _user(nic, tag, place, notes) if kind == "user" else replace(nic, network=_network(kind, tag, place, shared))
+    if kind == "user":
+        nic = _user(nic, tag, place, notes)
+    else:
+        network = _network(kind, tag, place, shared)
+        source = tag.find("source")
+        group = (source.peek("portgroup") if source else None) or ""
+        if source and (network, group) in groups.by_name:
+            source.attribute("portgroup")
+        port = read_port(tag, place, notes).or_else(groups.port(network, group))
+        nic = replace(nic, network=network, rate=port.rate, vlan=port.vlan, trunk=port.trunk)
     tag.value("target", "dev")
     passed = tag.pass_over("alias", "address")
     if passed:
@@ -55,7 +67,9 @@ def _network(kind: str, tag: Tag, place: Place, shared: Shared) -> str:
     if kind == "network":
         return _defined("network", said("network"), "its <network> is not among the files", shared)
     if kind == "bridge":
-        return _defined("bridge", said("bridge") or "br0", "a bridge of others is not in this version", shared)
+        return shared.existing(said("bridge") or "br0")
+    if kind == "direct" and said("dev"):
+        return shared.macvtap(said("dev"), said("mode") or "vepa")  # formatdomain.html: libvirt's default
     if kind in ("mcast", "udp", "server", "client"):
         return _socket(kind, source, shared)
     if kind == "internal":
@@ -64,14 +78,13 @@ def _network(kind: str, tag: Tag, place: Place, shared: Shared) -> str:
         return shared.nearest("null", "", "NICs that were plugged into nothing", "unplugged")
     what = {
         "ethernet": "a TAP that a script or somebody else plugs in",
-        "direct": f"macvtap on {said('dev')}",
         "hostdev": "a device of the host's",
         "vhostuser": f"vhost-user at {said('path')}",
         "vdpa": f"vDPA device {said('dev')}",
         "vds": "a port of VMware's switch",
     }.get(kind, f"an interface of type {kind}")
     own = said("dev") or said("path") or tag.value("target", "dev") or f"{place[1]}/{place[2]}"
-    return shared.nearest(kind, own, f"{what} is not in this version: guests reach each other alone", f"{kind}-{own}")
+    return shared.nearest(kind, own, f"{what} is not carried over: guests reach each other alone", f"{kind}-{own}")
 
 
 def _defined(sort: str, name: str, why: str, shared: Shared) -> str:
@@ -97,12 +110,15 @@ def _socket(kind: str, source: Tag | None, shared: Shared) -> str:
 def _user(nic: Nic, tag: Tag, place: Place, notes: Notes) -> Nic:
     """User mode: QEMU's own, or passt, whose forwards become ours."""
     backend = tag.value("backend", "type")
-    if backend == "passt":
-        notes.add(place, "passt is not in this version; QEMU's own user mode: the guest gets an address of 10.0.2.0/24")
-    user = UserNetwork()
+    user = UserNetwork(backend="passt" if backend == "passt" else "slirp")
     for ip in tag.children("ip"):
-        if ip.peek("family") != "ipv6" and user.subnet is None and backend != "passt":
+        if ip.peek("family") != "ipv6" and user.subnet is None:
+            own = ip.peek("address") if backend == "passt" else None  # there it is the guest's own
             user = _addressed(user, ip, place, notes)
+            usual = [str(user.subnet[0]), str(user.subnet[15])] if user.subnet else []
+            user = replace(user, dhcp_start=IPv4Address(own)) if own and usual and own not in usual else user
+    if backend == "passt" and not tag.has("ip"):
+        notes.add(place, "passt gave it an address of this machine; here it gets 10.0.2.15, or one of `subnet:`")
     forwards = [one for port in tag.children("portForward") for one in _forwards(port, place, notes)]
     return replace(nic, user=user, forwards=tuple(forwards))
 

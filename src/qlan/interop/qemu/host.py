@@ -1,40 +1,21 @@
 """What a script does to the host before it starts QEMU: bridges, their ports and addresses, dnsmasq.
 
-Understood are ip(8), brctl(8), tunctl and dnsmasq(8) as tutorials use them; every other command is kept as text.
+Understood are ip(8), bridge(8), tc(8), brctl(8), tunctl and dnsmasq(8) as tutorials use them; every other command is
+kept as text.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from ipaddress import AddressValueError, IPv4Address, IPv4Interface
+from ipaddress import IPv4Interface, IPv6Interface
+
+from qlan.interop.qemu.server import Server, read_server
+from qlan.topology.scalars import parse_rate
 
 _LEADS = ("sudo", "doas", "env", "exec", "do", "then", "else", "time", "nohup")
 _SILENT = ("set", "exit", "done", "fi", "true", ":", "wait", "shopt", "trap", "umask", "export")
 _OUTSIDE = ("iptables", "nft", "sysctl", "firewall-cmd", "ufw")
-_LEASE = re.compile(r"([0-9]+)([smhdw]?)")
-_UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
-_OF_SERVER = frozenset({  # options of dnsmasq that qlan's own server has too
-    "except-interface", "bind-interfaces", "bind-dynamic", "no-resolv", "no-hosts", "pid-file", "dhcp-authoritative",
-    "dhcp-leasefile", "domain", "local", "domain-needed", "bogus-priv", "host-record", "no-daemon", "user", "group",
-    "keep-in-foreground", "log-facility", "expand-hosts", "no-ping", "listen-address", "log-dhcp", "strict-order",
-    "no-poll",
-})  # fmt: skip
-
-
-@dataclass(slots=True)
-class Server:
-    """A dnsmasq.  given: MAC -> address."""
-
-    interface: str = ""
-    space: str = ""
-    ends: tuple[IPv4Address, IPv4Address] | None = None
-    lease_time_s: int = 3600
-    dns: bool = True
-    domain: str = ""
-    given: dict[str, IPv4Address] = field(default_factory=dict)
-    unsaid: list[str] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -47,9 +28,22 @@ class HostSide:
     mtus: dict[str, int] = field(default_factory=dict)
     peers: dict[str, tuple[str, str]] = field(default_factory=dict)  # veth -> (namespace, far end)
     addresses: dict[tuple[str, str], IPv4Interface] = field(default_factory=dict)
+    addresses6: dict[tuple[str, str], IPv6Interface] = field(default_factory=dict)
+    options: dict[str, dict[str, str]] = field(default_factory=dict)  # of bridges, as ip(8) calls them
+    isolated: set[str] = field(default_factory=set)  # ports
+    untagged: dict[str, int] = field(default_factory=dict)  # link -> its own VLAN
+    tagged: dict[str, list[tuple[int, int]]] = field(default_factory=dict)
+    rates_bps: dict[str, int] = field(default_factory=dict)  # link -> what may leave it
+    shapers: dict[str, str] = field(default_factory=dict)  # link -> the one through which goes what enters it
     servers: list[Server] = field(default_factory=list)
     outside: list[str] = field(default_factory=list)
     others: list[str] = field(default_factory=list)
+    macvtaps: dict[str, tuple[str, str]] = field(default_factory=dict)  # MAC -> (the NIC below, mode)
+    done: set[str] = field(default_factory=set)  # of outside: what a network of ours does by itself
+
+    def is_nic(self, link: str) -> bool:
+        """Whether it may be one of the machine's own: the script did not make it."""
+        return link not in self.taps and link not in self.peers and not link.startswith("tap")
 
     def server_of(self, bridge: str) -> tuple[Server | None, IPv4Interface | None]:
         """The bridge's server, and its address if it is not the bridge's own."""
@@ -62,14 +56,14 @@ class HostSide:
         return None, None
 
 
-def read_command(words: Sequence[str], host: HostSide, space: str = "") -> None:
-    """One command of the script."""
+def read_command(words: Sequence[str], host: HostSide, space: str = "", into: str = "") -> None:
+    """One command of the script.  into: its redirections."""
     rest = list(words)
     while rest and rest[0] in _LEADS:
         rest.pop(0)
     if not rest or rest[0] in _SILENT:
         return
-    shown = " ".join(words)
+    shown = " ".join([*words, into] if "/proc/" in into else words)
     name = rest[0].rpartition("/")[2]
     try:
         known = _TOOLS[name](rest[1:], host, space) if name in _TOOLS else False
@@ -91,7 +85,9 @@ def _ip(words: list[str], host: HostSide, space: str) -> bool:
     if "address".startswith(what) and verb in ("a", "add", "replace"):
         return _address(rest, host, space)
     if what in ("tuntap", "tun", "tap"):
-        host.taps.append(_after(rest, "dev", "name") or next(word for word in rest if word not in ("mode", "tap")))
+        host.taps.append(
+            _after(rest, "dev", "name") or next((word for word in rest if word not in ("mode", "tap")), "")
+        )
         return verb in ("add", "a")
     if what == "netns" and verb == "exec":
         read_command(rest[1:], host, rest[0])
@@ -107,6 +103,12 @@ def _link_add(words: list[str], host: HostSide) -> bool:
         host.mtus[name] = int(mtu)
     if kind == "bridge":
         host.bridges.append(name)
+        return _bridge_options(name, words[words.index("type") + 2 :], host)
+    if kind == "ifb":
+        return True
+    link, mac = _after(own, "link"), _after(own, "address")
+    if kind == "macvtap" and link and mac:
+        host.macvtaps[mac.lower()] = (link, _after(words, "mode") or "vepa")
         return True
     if kind == "veth" and "peer" in words:
         peer = words[words.index("peer") + 1 :]
@@ -117,6 +119,9 @@ def _link_add(words: list[str], host: HostSide) -> bool:
 
 def _link_set(words: list[str], host: HostSide, space: str) -> bool:
     name = _after(words, "dev") or words[0]
+    if "type" in words:
+        at = words.index("type")
+        return words[at + 1] == "bridge" and _bridge_options(name, words[at + 2 :], host)
     rest = [word for word in words if word not in ("dev", name, "up", "down", "promisc", "on")]
     if space:
         return not rest
@@ -135,6 +140,41 @@ def _link_set(words: list[str], host: HostSide, space: str) -> bool:
     return True
 
 
+def _bridge_options(name: str, words: list[str], host: HostSide) -> bool:
+    host.options.setdefault(name, {}).update(zip(words[::2], words[1::2], strict=False))
+    return True
+
+
+def _bridge(words: list[str], host: HostSide, space: str) -> bool:
+    """bridge(8): isolated ports, VLANs."""
+    link = _after(words, "dev") or ""
+    if words[:2] == ["link", "set"] and _after(words, "isolated") == "on":
+        host.isolated.add(link)
+        return True
+    vid = _after(words, "vid")
+    if words[:2] != ["vlan", "add"] or vid is None:
+        return False
+    first, _, last = vid.partition("-")
+    if "untagged" in words:
+        host.untagged[link] = int(first)
+    else:
+        host.tagged.setdefault(link, []).append((int(first), int(last or first)))
+    return True
+
+
+def _tc(words: list[str], host: HostSide, space: str) -> bool:
+    """tc(8): a token bucket for all that leaves a link, and an ifb for what enters it."""
+    link, rate = _after(words, "dev") or "", _after(words, "rate")
+    if words[0] == "qdisc" and "tbf" in words and "root" in words and rate:
+        host.rates_bps[link] = parse_rate(rate)
+        return True
+    way = _after(words, "redirect")
+    if words[0] == "filter" and way == "dev":
+        host.shapers[link] = words[words.index("redirect") + 2]
+        return True
+    return words[0] == "qdisc" and "ingress" in words
+
+
 def _moved(name: str, space: str, host: HostSide) -> None:
     """The far end of a veth goes into a namespace."""
     for veth, (_, far) in host.peers.items():
@@ -145,7 +185,8 @@ def _moved(name: str, space: str, host: HostSide) -> None:
 def _address(words: list[str], host: HostSide, space: str) -> bool:
     text = _after(words, "local") or words[0]
     if ":" in text:
-        return False
+        host.addresses6[space, _after(words, "dev") or ""] = IPv6Interface(text)
+        return True
     host.addresses[space, _after(words, "dev") or ""] = IPv4Interface(text)
     return True
 
@@ -163,81 +204,24 @@ def _brctl(words: list[str], host: HostSide, _: str) -> bool:
         host.bridges.append(words[1])
     elif words[0] == "addif":
         host.masters.update(dict.fromkeys(words[2:], words[1]))
+    elif words[0] == "stp":
+        host.options.setdefault(words[1], {})["stp_state"] = "1" if words[2] in ("on", "yes") else "0"
     return words[0] in ("addbr", "addif", "stp", "setfd")
+
+
+def _dnsmasq(words: list[str], host: HostSide, space: str) -> bool:
+    host.servers.append(read_server(words, space))
+    return True
+
+
+def _sysctl(words: list[str], host: HostSide, space: str) -> bool:
+    """What qlan does for each of its bridges by itself."""
+    return words[-1].endswith(".accept_ra=0")
 
 
 def _tunctl(words: list[str], host: HostSide, _: str) -> bool:
     host.taps.append(_after(words, "-t") or "tap0")
     return True
-
-
-def _dnsmasq(words: list[str], host: HostSide, space: str) -> bool:
-    server = Server(space=space)
-    short = {
-        "-i": "interface",
-        "-F": "dhcp-range",
-        "-G": "dhcp-host",
-        "-p": "port",
-        "-C": "conf-file",
-        "-z": "bind-interfaces",
-    }
-    at = 0
-    while at < len(words):
-        key, equals, value = words[at].lstrip("-").partition("=")
-        if not words[at].startswith("--"):
-            key = short.get(words[at][:2], words[at])
-            value = words[at][2:]
-        takes = key in ("interface", "dhcp-range", "dhcp-host", "port", "conf-file", "domain", "listen-address")
-        if takes and not equals and not value and at + 1 < len(words):
-            at += 1
-            value = words[at]
-        _server_option(server, key, value)
-        at += 1
-    host.servers.append(server)
-    return True
-
-
-def _server_option(server: Server, key: str, value: str) -> None:
-    if key == "interface":
-        server.interface = value
-    elif key == "port" and value == "0":
-        server.dns = False
-    elif key == "dhcp-range":
-        _range(server, value)
-    elif key == "dhcp-host":
-        _given(server, value)
-    elif key == "dhcp-option" and (value == "option:router" or value.startswith("option:mtu,")):
-        pass
-    elif key not in _OF_SERVER:
-        server.unsaid.append(f"--{key}" + (f"={value}" if value else ""))
-    if key == "domain":
-        server.domain = value
-
-
-def _range(server: Server, text: str) -> None:
-    """`[set:tag,]first,last[,mask[,broadcast]][,lease]`."""
-    parts = [part for part in text.split(",") if not part.startswith(("set:", "tag:", "interface:"))]
-    try:
-        server.ends = IPv4Address(parts[0]), IPv4Address(parts[1])
-    except (AddressValueError, IndexError):
-        server.unsaid.append(f"--dhcp-range={text}")
-        return
-    hit = _LEASE.fullmatch(parts[-1])
-    if hit:
-        server.lease_time_s = int(hit[1]) * _UNITS[hit[2]]
-    elif parts[-1] == "infinite":
-        server.unsaid.append("a lease without end")
-
-
-def _given(server: Server, text: str) -> None:
-    """`mac,address[,name][,lease]` in any order."""
-    parts = text.split(",")
-    macs = [part.lower() for part in parts if part.count(":") == 5]
-    addresses = [part for part in parts if re.fullmatch(r"[0-9]+(?:\.[0-9]+){3}", part)]
-    if len(macs) != 1 or len(addresses) != 1:
-        server.unsaid.append(f"--dhcp-host={text}")
-        return
-    server.given[macs[0]] = IPv4Address(addresses[0])
 
 
 def _after(words: Sequence[str], *keys: str) -> str | None:
@@ -250,4 +234,5 @@ def _after(words: Sequence[str], *keys: str) -> str | None:
 
 _TOOLS = {
     "ip": _ip, "ifconfig": _ifconfig, "brctl": _brctl, "tunctl": _tunctl, "dnsmasq": _dnsmasq,
+    "bridge": _bridge, "tc": _tc, "sysctl": _sysctl,
 }  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address
@@ -13,7 +14,7 @@ from qlan.interop.qemu.host import HostSide
 from qlan.interop.qemu.machine import is_nic
 from qlan.interop.shared import Shared
 from qlan.names import MODEL_ALIASES
-from qlan.topology.model import Forward, Network, Nic, Protocol, UserNetwork
+from qlan.topology.model import Forward, Network, Nic, Protocol, Rate, UserNetwork
 from qlan.topology.scalars import (
     parse_address,
     parse_bootfile,
@@ -26,9 +27,11 @@ from qlan.topology.scalars import (
 
 _ALIASES = {name: alias for alias, name in MODEL_ALIASES.items()}
 _ANY = IPv4Address(0)
+_OF_QLAN = re.compile(r"([^/]+)/([^/]+)/\d+")  # what `qlan args` calls a NIC's place; no interface's name has a slash
 _SAID_OF_CARD = frozenset({"driver", "model", "mac", "macaddr", "netdev", "id", "type", "name", "host_mtu", "bootindex",
                            "romfile"})  # fmt: skip
-_SAID_OF_TAP = frozenset({"type", "id", "name", "ifname", "script", "downscript", "br", "fd"})
+_SAID_OF_TAP = frozenset({"type", "id", "name", "ifname", "script", "br", "fd"})
+_NOTHING_OF_TAP = (("vhost", "off"), ("downscript", "no"))
 _SAID_OF_USER = frozenset({
     "type", "id", "net", "ip", "host", "dhcpstart", "dns", "domainname", "dnssearch", "hostname", "ipv4", "ipv6",
     "ipv6-net", "ipv6-prefix", "ipv6-prefixlen", "restrict", "tftp", "bootfile", "smb", "hostfwd", "guestfwd", "name",
@@ -196,39 +199,59 @@ def _tap(nic: Nic, plug: Plug, index: int, context: Context) -> Nic:
         return _bridged(nic, name, context)
     if bridge is None and said("script") != "no" and said("fd") is None and said("fds") is None:
         script = said("script") or "/etc/qemu-ifup"
-        why = f"the bridge of {script} (a script of this machine's): a bridge of others is not in this version"
+        own = f"{name}: " if name else ""
+        why = f"{own}the bridge of {script} (a script of this machine's): which one is not said"
         return _on(nic, context.shared.nearest("script", script, why, "lan"))
+    if bridge is None and nic.mac in context.host.macvtaps:
+        return _on(nic, context.shared.macvtap(*context.host.macvtaps[nic.mac]))
     if bridge is None:
         what = f"TAP {name}" if name else "an open descriptor"
         why = f"{what}: what it is plugged into is not said"
         return _on(nic, context.shared.nearest("tap", name or f"{context.guest}/{index}", why, name or "tap"))
-    return _bridged(nic, bridge, context)
+    return _ported(_bridged(nic, bridge, context), name, context)
+
+
+def _ported(nic: Nic, tap: str, context: Context) -> Nic:
+    """What the script asks of the NIC's port."""
+    host = context.host
+    rate = Rate(host.rates_bps.get(tap), host.rates_bps.get(host.shapers.get(tap, "")))
+    filters = any(network.name == nic.network and network.vlan_filtering for network in context.shared.all)
+    if filters:
+        untagged = host.untagged.get(tap)
+        nic = replace(nic, vlan=untagged if untagged != 1 else None, trunk=tuple(host.tagged.get(tap, ())))
+    return replace(
+        nic, isolated=True if tap in host.isolated else None, rate=rate if rate.in_bps or rate.out_bps else None
+    )
 
 
 def _note_tap(plug: Plug, place: Place, context: Context) -> None:
     """What of a TAP our words don't have; -nic holds the NIC's own words too."""
     card = _SAID_OF_CARD if plug.clause and plug.clause.kind is Kind.NIC else frozenset()
     for setting in plug.clause.settings if plug.clause else ():
-        if setting.key not in _SAID_OF_TAP | card and (setting.key, setting.value) != ("vhost", "off"):
+        if setting.key not in _SAID_OF_TAP | card and (setting.key, setting.value) not in _NOTHING_OF_TAP:
             context.notes.add(place, f"{setting.key}={setting.value} of the TAP is not carried over")
 
 
 def _bridge(nic: Nic, plug: Plug, index: int, context: Context) -> Nic:
+    bridge = (plug.clause.value("br") if plug.clause else None) or "br0"
+    if hit := _OF_QLAN.fullmatch(bridge):
+        why = f"network {hit[2]} of lab {hit[1]}, by qlan's own helper: what it is, that lab's file says"
+        return _on(nic, context.shared.nearest("qlan", f"{hit[1]}/{hit[2]}", why, hit[2]))
     _note_tap(plug, context.place(index), context)
-    return _bridged(nic, (plug.clause.value("br") if plug.clause else None) or "br0", context)
+    return _bridged(nic, bridge, context)
 
 
 def _bridged(nic: Nic, bridge: str, context: Context) -> Nic:
     """On a bridge of the host, of which the script may have said more."""
     key = ("bridge", bridge)
-    if key not in context.shared.by_key:
-        context.shared.nearest(*key, f"bridge {bridge}: a bridge of others is not in this version", bridge)
+    context.shared.existing(bridge)
     network: Network = context.shared.by_key[key]
     server, _ = context.host.server_of(bridge)
     address = server.given.get(nic.mac) if server and nic.mac else None
+    address6 = server.given6.get(nic.mac) if server and nic.mac else None
     if nic.mtu_bytes == network.mtu_bytes:
         nic = replace(nic, mtu_bytes=None)
-    return _on(nic, network.name, address=address)
+    return replace(_on(nic, network.name, address=address), address6=address6)
 
 
 def _socket(nic: Nic, plug: Plug, index: int, context: Context) -> Nic:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import replace
-from ipaddress import IPv4Interface
 
 from qlan import cmdline
 from qlan.cmdline import Kind, Rules
@@ -17,13 +16,18 @@ from qlan.cmdline.parse import find_program
 from qlan.cmdline.shell import BadShell, Command, Word, has_variable, quote_word, split_shell
 from qlan.errors import UsageError
 from qlan.interop.imported import HEAD, Imported, Notes, Source, our_name
-from qlan.interop.qemu.host import HostSide, Server, read_command
+from qlan.interop.qemu.host import HostSide, read_command
 from qlan.interop.qemu.machine import Parts, read_machine
 from qlan.interop.qemu.nics import Context, read_nics
 from qlan.interop.shared import Shared, place_of
-from qlan.topology.model import Dhcp, Guest, Network, Nic, Topology
+from qlan.topology.model import Guest, Ipv6, Network, Nic, Topology
 
-_TYPED = re.compile(r"^[ \t]*#[ \t]+(?:sudo[ \t]+)?((?:ip|brctl|tunctl|dnsmasq)[ \t].*)$", re.MULTILINE)
+_TYPED = re.compile(
+    r"^[ \t]*#[ \t]+(?:sudo[ \t]+)?((?:ip|bridge|tc|iptables|sysctl|brctl|tunctl|dnsmasq)[ \t].*)$", re.MULTILINE
+)
+_MASKS = re.compile(r"\b(?:MASQUERADE|masquerade|SNAT|snat)\b")
+_WAY_OUT = re.compile(r"(?:\s-o|oifname)\s+\"?([\w.-]+)")
+_SOURCE = re.compile(r"(?:\s-s|--source|saddr)\s+([0-9./]+)")
 _VARIABLE = re.compile(r"\$(?:\{(\w+)(?::?-([^}]*))?\}|(\w+))")
 _USB = "qemu-xhci,id=xhci"  # render/qemu.py
 _NOTHING = ("-boot", "menu=off")  # QEMU's own default, said
@@ -49,7 +53,7 @@ def import_sources(sources: Sequence[Source]) -> Imported:
     stem = guests[0].name if "\0" in sources[0].text else sources[0].name.rpartition("/")[2].partition(".")[0]
     lab = our_name("lab", domains[0] if domains else stem)
     names = ", ".join(source.name for source in sources)
-    return Imported(Topology(lab, shared.all, tuple(guests)), notes, names)
+    return Imported(Topology(lab, shared.joined(guests), tuple(guests)), notes, names)
 
 
 def _readings(source: Source, host: HostSide, rules: Rules) -> list[cmdline.Reading]:
@@ -75,7 +79,8 @@ def _readings(source: Source, host: HostSide, rules: Rules) -> list[cmdline.Read
         if find_program(tuple(words)) is not None:
             found.append(cmdline.read(" ".join(map(quote_word, words)), rules))
         else:
-            read_command([word.text for word in words], host)
+            into = " ".join(word.text for word in command.after)
+            read_command([word.text for word in words], host, into=into)
     return found
 
 
@@ -112,27 +117,65 @@ def _known_network(bridge: str, host: HostSide, shared: Shared) -> None:
     own = host.addresses.get(("", bridge))
     server, apart = host.server_of(bridge)
     interface = own or apart
-    network = Network(name, "host-only" if own else "private", mtu_bytes=host.mtus.get(bridge), dns=True)
+    network = _optioned(Network(name, "host-only" if own else "private"), bridge, host)
     if interface and interface.network.prefixlen <= 30:
         network = replace(network, subnet=interface.network, address=interface.ip)
+    interface6 = host.addresses6.get(("", bridge))
+    if own and interface6 and interface6.network.prefixlen == 64:
+        network = replace(network, ipv6=Ipv6(interface6.network, interface6.ip, slaac=False, dhcp=False))
     if server:
-        network = _served(network, server, interface)
+        network = server.serve(network, interface)
     elif own:
         network = replace(network, dns=False)
+    network = _leading_outside(network, bridge, host, shared)
     shared.put("bridge", bridge, network)
-    for port, master in host.masters.items():
-        if master == bridge and port not in host.taps and port not in host.peers and not port.startswith("tap"):
-            why = f"{port} is on the bridge too, and led outside: kind public is not in this version"
-            shared.notes.add(place_of(network), why)
     for text in server.unsaid if server else ():
         shared.notes.add(place_of(network), f"dnsmasq {text} is not carried over")
 
 
-def _served(network: Network, server: Server, interface: IPv4Interface | None) -> Network:
-    dhcp = None
-    if server.ends and interface and all(end in interface.network for end in server.ends):
-        dhcp = Dhcp(*server.ends, lease_time_s=server.lease_time_s)
-    return replace(network, dhcp=dhcp, dns=server.dns)
+def _optioned(network: Network, bridge: str, host: HostSide) -> Network:
+    """With the bridge's own options; the kernel's default of snooping needs a querier that nobody is."""
+    options = host.options.get(bridge, {})
+    filters = options.get("vlan_filtering") == "1"
+    own_vlan = host.untagged.get(bridge, 1)
+    return replace(
+        network,
+        mtu_bytes=host.mtus.get(bridge),
+        bridge_name=bridge if bridge not in (network.name, f"br-{network.name}") else None,
+        stp=options.get("stp_state") == "1",
+        multicast_snooping=options.get("mcast_snooping") == "1" and options.get("mcast_querier") == "1",
+        vlan_filtering=filters,
+        vlan=own_vlan if filters and own_vlan != 1 else None,
+    )
+
+
+def _leading_outside(network: Network, bridge: str, host: HostSide, shared: Shared) -> Network:
+    """public where a NIC of the machine is on the bridge; nat or routed where the script makes the machine forward."""
+    place = place_of(network)
+    nics = [port for port, master in host.masters.items() if master == bridge and host.is_nic(port)]
+    if nics:
+        for port in nics[1:]:
+            shared.notes.add(place, f"{port} is on the bridge too: a public network has one uplink")
+        for address in filter(None, (network.address, host.addresses6.get(("", bridge)))):
+            shared.notes.add(place, f"{address} was the bridge's: it keeps the addresses that {nics[0]} has")
+        if network.dhcp:
+            shared.notes.add(place, f"DHCP of {network.dhcp.first} to {network.dhcp.last} is not carried over")
+        return Network(network.name, "public", uplink=nics[0], stp=network.stp, mtu_bytes=network.mtu_bytes)
+    forwarding = [text for text in host.outside if "ip_forward" in text]
+    masked = [text for text in host.outside if _MASKS.search(text) and _is_about(text, network)]
+    if network.kind != "host-only" or not forwarding:
+        return network
+    for text in dict.fromkeys([*forwarding, *masked]):
+        shared.notes.add(place, f"its kind does this by itself: {text}")
+    out = {found[1] for text in masked if (found := _WAY_OUT.search(text))}
+    host.done.update(forwarding, masked)
+    return replace(network, kind="nat" if masked else "routed", uplink=out.pop() if len(out) == 1 else None)
+
+
+def _is_about(text: str, network: Network) -> bool:
+    """Whether a rule names no subnet, or this one."""
+    found = _SOURCE.search(text)
+    return found is None or found[1] == str(network.subnet)
 
 
 def _guest(reading: cmdline.Reading, taken: list[str], host: HostSide, shared: Shared, notes: Notes) -> Guest:
@@ -200,9 +243,15 @@ def _bootable(guest: Guest, parts: Parts, notes: Notes) -> Guest:
 def _say_rest(host: HostSide, shared: Shared, notes: Notes) -> None:
     """The script's other commands."""
     for text in host.outside:
-        notes.add(HEAD, f"not done, kinds nat and routed are not in this version: {text}")
+        if text in host.done:
+            continue
+        notes.add(HEAD, f"not done (a network of `kind: nat` or `routed` does the like): {text}")
     for text in host.others:
         notes.add(HEAD, f"not done: {text}")
+    known = {key[1] for key in shared.by_key}
+    for (space, link), address in (*host.addresses.items(), *host.addresses6.items()):
+        if not space and link not in known:
+            notes.add(HEAD, f"not done: address {address} on {link}")
     used = {id(server) for key in shared.by_key if (server := host.server_of(key[1])[0])}
     for server in host.servers:
         if id(server) not in used:

@@ -4,28 +4,30 @@ from __future__ import annotations
 
 import shlex
 
+from qlan.interop import dnsmasq, host_words
 from qlan.interop.settled import (
     File,
     Settled,
     bridge_name,
-    ends_of,
-    reservations,
     server_interface,
     tap_name,
+    wire_ports,
 )
 from qlan.names import MODEL_ALIASES
 from qlan.render import qemu, user_netdev
 from qlan.render.option import Option
 from qlan.resources import model as resources
-from qlan.topology.model import HOST_KINDS, Disk, Guest, Network, Nic, UserNetwork
+from qlan.topology.model import OUTSIDE_KINDS, Disk, Guest, Network, Nic, UserNetwork, bridge_of
+
+_MACVTAP_FD = 30  # as what the shell opens /dev/tapN
 
 
 def export_lab(lab: Settled) -> tuple[File, ...]:
     """One text."""
     lines = [f"# Lab {lab.topology.lab} as QEMU command lines, made by `qlan export`."]
-    if lab.topology.networks:
+    if lab.bridged:
         lines.append("# These networks must be there first, made once by root:")
-    for network in lab.topology.networks:
+    for network in lab.bridged:
         lines += [f"#   {line}".rstrip() for line in _network(network, lab)]
     for guest in lab.topology.guests:
         lines += ["", f"# guest {guest.name}", *_words_of_guest(guest, lab)]
@@ -49,19 +51,32 @@ def command_line(guest: Guest, lab: Settled) -> list[str]:
     if not nics:
         words += ["-nic", "none"]
     for nic, said in zip(nics, guest.nics, strict=True):
-        words += ["-netdev", _netdev(nic, said, guest), "-device", qemu.device(nic)]
+        words += ["-netdev", _netdev(nic, said, guest, lab), "-device", qemu.device(nic)]
     return [*words, *guest.qemu_args]
 
 
 def _network(network: Network, lab: Settled) -> list[str]:
     bridge = bridge_name(network)
     mtu = f" mtu {network.mtu_bytes}" if network.mtu_bytes else ""
-    lines = [f"ip link add name {bridge}{mtu} type bridge forward_delay 0 mcast_snooping 0"]
+    lines = [f"# {line}" for line in host_words.crowded(network, lab)]
+    lines += [f"ip link add name {bridge}{mtu} type bridge {host_words.bridge_options(network)}"]
     interface = lab.host_interface(network)
     if interface:
         lines.append(f"ip address add {interface} dev {bridge}")
-    lines.append(f"ip link set dev {bridge} up")
-    if network.kind in HOST_KINDS and (network.dhcp or network.dns):
+    interface6 = lab.host_interface6(network)
+    if interface6:
+        lines.append(f"sysctl -q net.ipv6.conf.{bridge}.accept_ra=0")
+        lines.append(f"ip address add {interface6} dev {bridge} nodad")
+    lines += [f"ip link set dev {bridge} up", *host_words.own_vlan(network)]
+    if network.kind == "public":
+        lines += [f"ip link set dev {network.uplink} master {bridge} up",
+                  f"# then give {bridge} the addresses that {network.uplink} had, or `dhclient {bridge}`"]  # fmt: skip
+    if network.kind in OUTSIDE_KINDS:
+        lines.append("sysctl -q net.ipv4.ip_forward=1")
+    if network.kind == "nat":
+        out = f" -o {network.uplink}" if network.uplink else ""
+        lines.append(f"iptables -t nat -A POSTROUTING -s {network.subnet} ! -d {network.subnet}{out} -j MASQUERADE")
+    if host_words.wants_server(network):
         lines.append(_server(network, lab, bridge))
     elif network.dhcp:
         lines += _server_apart(network, lab, mtu)
@@ -69,6 +84,7 @@ def _network(network: Network, lab: Settled) -> list[str]:
         tap = tap_name(guest, index)
         lines.append(f"ip tuntap add dev {tap} mode tap user {lab.owner}")
         lines.append(f"ip link set dev {tap}{mtu} master {bridge} up")
+        lines += host_words.port_commands(network, guest, index)
     return lines
 
 
@@ -87,22 +103,8 @@ def _server_apart(network: Network, lab: Settled, mtu: str) -> list[str]:
 
 
 def _server(network: Network, lab: Settled, interface: str) -> str:
-    name = lab.topology.lab
-    words = ["dnsmasq", f"--interface={interface}", "--except-interface=lo", "--bind-interfaces", "--no-resolv"]
-    words += ["--no-hosts", f"--domain={name}", f"--pid-file=/run/{bridge_name(network)}.dnsmasq.pid"]
-    words.append(f"--local=/{name}/" if network.dns else "--port=0")
-    given = reservations(network, lab)
-    if network.dns:
-        words += [f"--host-record={guest}.{name},{guest},{address}" for _, address, guest in given]
-    if network.dhcp and network.subnet:
-        first, last = ends_of(network.dhcp)
-        words.append(f"--dhcp-range={first},{last},{network.subnet.netmask},{network.dhcp.lease_time_s}s")
-        words += ["--dhcp-authoritative", "--dhcp-option=option:router"]
-        words.append(f"--dhcp-leasefile=/var/lib/misc/{bridge_name(network)}.leases")
-        if network.mtu_bytes:
-            words.append(f"--dhcp-option=option:mtu,{network.mtu_bytes}")
-        words += [f"--dhcp-host={mac},{address},{guest}" for mac, address, guest in given]
-    return " ".join(words)
+    lines = dnsmasq.settings(network, lab, interface)
+    return shlex.join(["dnsmasq", *(f"--{line}" for line in lines if not line.startswith("#"))])
 
 
 def _words_of_guest(guest: Guest, lab: Settled) -> list[str]:
@@ -112,6 +114,17 @@ def _words_of_guest(guest: Guest, lab: Settled) -> list[str]:
         network = lab.topology.network(nic.network) if nic.network else None
         if network and not network.dhcp and nic.address and network.subnet and not guest.kernel:
             lines.append(f"# NIC {index} has no DHCP: set {nic.address}/{network.subnet.prefixlen} in the guest")
+        if network and network.kind == "macvtap":
+            tap = tap_name(guest, index)
+            words = f"type macvtap mode {network.mode or 'bridge'}"
+            lines.append(f"#   ip link add link {network.uplink} name {tap} address {nic.mac} {words}")
+            lines.append(f"#   ip link set dev {tap} up")
+            lines.append(
+                f"# NIC {index}: end the line with {_MACVTAP_FD + index}<>/dev/tap$(cat /sys/class/net/{tap}/ifindex)"
+            )
+        if nic.user and nic.user.backend == "passt":
+            lines.append(f"# NIC {index}: backend: passt is not said: `passt -s /tmp/p`, and for the NIC "
+                         f"-netdev stream,id=net{index},server=off,addr.type=unix,addr.path=/tmp/p")  # fmt: skip
         if nic.mtu_bytes and not MODEL_ALIASES.get(nic.model, nic.model).startswith("virtio-net"):
             lines.append(f"# mtu: {nic.mtu_bytes} is not said: {nic.model} has no host_mtu=; set it in the guest")
         if not nic.link_up:
@@ -160,18 +173,26 @@ def _resource(guest: Guest, index: int, nic: Nic, lab: Settled) -> resources.Nic
     mtu = nic.mtu_bytes
     if nic.network and mtu is None:
         mtu = lab.topology.network(nic.network).mtu_bytes
-    backend: resources.UserBackend | resources.TapBackend
-    backend = _user(nic.user, guest) if nic.user else resources.TapBackend(f"tap/{guest.name}/{index}")
+    backend: resources.Backend = resources.TapBackend(f"tap/{guest.name}/{index}")
+    if nic.user:
+        backend = _user(nic.user, guest)
     return resources.Nic(guest.name, index, model, nic.mac or "", backend, nic.boot, nic.link_up, mtu, bus)
 
 
 def _user(user: UserNetwork, guest: Guest) -> resources.UserBackend:
-    values = {name: getattr(user, name) for name in resources.field_names(resources.UserBackend)}
-    return resources.UserBackend(**(values | {"hostname": user.hostname or guest.name}))
+    return resources.UserBackend.of(user, hostname=user.hostname or guest.name, backend="slirp")
 
 
-def _netdev(nic: resources.Nic, said: Nic, guest: Guest) -> str:
-    if isinstance(nic.backend, resources.TapBackend):
+def _netdev(nic: resources.Nic, said: Nic, guest: Guest, lab: Settled) -> str:
+    network = lab.topology.network(said.network) if said.network else None
+    if network and network.kind == "wire":
+        own, other = (f"127.0.0.1:{port}" for port in wire_ports(network, guest, nic.index, lab))
+        return str(Option("socket", id=qemu.netdev_id(nic), udp=other, localaddr=own))
+    if network and network.kind == "macvtap":
+        return str(Option("tap", id=qemu.netdev_id(nic), fd=_MACVTAP_FD + nic.index))
+    if network and network.kind == "bridge":
+        return str(Option("bridge", id=qemu.netdev_id(nic), br=bridge_of(network)))
+    if not isinstance(nic.backend, resources.UserBackend):
         name = tap_name(guest, nic.index)
         return str(Option("tap", id=qemu.netdev_id(nic), ifname=name, script="no", downscript="no"))
     forwards = [

@@ -1,0 +1,1 @@
+qemu-system-x86_64 -name web -m 512 -drive file=a.qcow2,if=virtio -netdev bridge,br=shop/lan/1,helper=/opt/qlan/bin/qlan-bridge-helper,id=hand1 -device virtio-net-pci,netdev=hand1,mac=52:7b:b0:c8:c3:93,romfile=
