@@ -4,12 +4,36 @@ from __future__ import annotations
 
 from types import ModuleType
 
-from qlan.facts import Facts
-from qlan.networks import guest, host_only, lan, private
-from qlan.resources.model import HOST, Bridge, Namespace, Resource, Resources
+from qlan.facts.machine import Facts
+from qlan.networks import (
+    branches,
+    bridge,
+    guest,
+    host_only,
+    lan,
+    macvtap,
+    nat,
+    private,
+    public,
+    published,
+    reach,
+    routed,
+    wire,
+)
+from qlan.networks.reach import Reach
+from qlan.resources.model import HOST, Bridge, Namespace, Relay, Resource, Resources
 from qlan.topology.model import Network, Picks, Realm, Topology
 
-KINDS: dict[str, ModuleType] = {"private": private, "host-only": host_only}
+KINDS: dict[str, ModuleType] = {
+    "private": private,
+    "host-only": host_only,
+    "nat": nat,
+    "routed": routed,
+    "wire": wire,
+    "bridge": bridge,
+    "public": public,
+    "macvtap": macvtap,
+}
 
 REALM = "realm"  # the name of a rootless lab's own namespace
 
@@ -26,13 +50,27 @@ def expand(topology: Topology, picks: Picks, facts: Facts, realm: Realm) -> Reso
         found.append(namespace)
     for network in topology.networks:
         found += KINDS[network.kind].expand(network, site)
-    bridges = {one.network: one for one in found if isinstance(one, Bridge)}
+    homes: dict[tuple[str, int], Bridge] = {}
+    for first in [one for one in found if isinstance(one, Bridge)]:
+        further = branches.expand(topology.network(first.network), site, first)
+        homes |= branches.homes(topology.network(first.network), site, first, further)
+        found += further
+    if any(nic.network and nic.forwards for one in topology.guests for nic in one.nics):
+        found.append(Relay(topology.lab, site.namespace, facts.run_as))
     for one in topology.guests:
-        found += guest.expand(one, site, bridges)
-    return {resource.key: resource for resource in found}
+        found += guest.expand(one, site, homes)
+    wanted = {resource.key: resource for resource in found}
+    return published.complete(wanted, topology.lab, published.Ways(facts.uplinks, facts.links_of))
 
 
-def network_reach(network: Network) -> dict[str, bool]:
-    """Who a guest on the network can talk to (`guests`, `host`, `outside`): the kind's row in the table of kinds."""
-    reach: dict[str, bool] = KINDS[network.kind].REACH
-    return reach
+def network_reach(network: Network) -> Reach:
+    """Who reaches whom on the network: the kind's row in the table of kinds."""
+    return kind_reach(network.kind)
+
+
+def kind_reach(kind: str) -> Reach:
+    """The row of a kind; `user` and `none`, which are said at a NIC, have one too."""
+    if kind in ("user", "none"):
+        return reach.USER if kind == "user" else reach.NONE
+    found: Reach = KINDS[kind].REACH
+    return found

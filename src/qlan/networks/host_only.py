@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 from qlan.networks import lan
-from qlan.resources.model import Address, Resource
+from qlan.networks.reach import Reach
+from qlan.resources.model import HOST, Bridge, Filter, Resource
+from qlan.topology import addressing
 from qlan.topology.model import Network
 
-REACH = {"guests": True, "host": True, "outside": False}
+REACH = Reach(guests=True, host=True, outside=False, from_host=True, from_outside=False)
 
 
 def expand(network: Network, site: lan.Site) -> list[Resource]:
-    """A bridge, the host's address on it, and the server unless neither DHCP nor DNS is wanted."""
+    """On a machine that forwards closed by rules: else a guest could take it for its router, unasked."""
+    found = with_host(network, site)
+    if site.namespace != HOST or not site.facts.forwards:
+        return found
+    bridge = next(one for one in found if isinstance(one, Bridge))
+    subnet = addressing.subnet_of(network, site.picks)
+    return [*found, Filter(network.name, bridge.name, bridge.key, site.topology.lab, subnet, closed=True)]
+
+
+def with_host(network: Network, site: lan.Site) -> list[Resource]:
+    """A bridge, the host's addresses on it, and the server unless nothing is to be served."""
     bridge = lan.bridge(network, site)
-    interface = lan.own_interface(network, site)
-    found: list[Resource] = [bridge, Address(bridge.key, bridge.name, interface, site.namespace)]
-    if network.dhcp or network.dns:
+    found: list[Resource] = [bridge, *lan.own_addresses(network, site, bridge)]
+    if lan.wants_server(network):
         found.append(lan.server(network, site, bridge))
     return found

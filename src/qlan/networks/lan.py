@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Interface
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface
 
 from qlan import names
-from qlan.facts import Facts
-from qlan.resources.model import HOST, Bridge, Dnsmasq, Reservation
-from qlan.topology import addressing
+from qlan.facts.machine import Facts
+from qlan.resources.link import STP_TIMERS_S
+from qlan.resources.model import HOST, Address, Bridge, Dnsmasq, Ipv6Service, Reservation
+from qlan.topology import addressing, prefixes
 from qlan.topology.model import Guest, Network, Nic, Picks, Topology
 
 
@@ -21,6 +22,16 @@ class Site:
     picks: Picks
     facts: Facts
     namespace: str
+    _members: dict[str, list[tuple[Guest, int, Nic]]] = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Index: each of a thousand networks asks for its own of ten thousand guests."""
+        found: dict[str, list[tuple[Guest, int, Nic]]] = {}
+        for guest in self.topology.guests:
+            for index, nic in enumerate(guest.nics):
+                if nic.network is not None:
+                    found.setdefault(nic.network, []).append((guest, index, nic))
+        object.__setattr__(self, "_members", found)
 
     def link_name(self, stem: str, key: str) -> str:
         """The interface name: in a namespace of the lab's own the plain stem, on the machine a unique one."""
@@ -32,25 +43,61 @@ class Site:
         """A stable MAC for something of this lab that is not a guest's NIC."""
         return names.derived_mac(self.facts.seed, self.topology.lab, *salt)
 
-    def members(self, network: Network) -> Iterator[tuple[Guest, int, Nic]]:
+    def address6(self, guest: Guest, index: int) -> IPv6Address | None:
+        """The IPv6 address that belongs to a NIC."""
+        return addressing.nic_address6(self.topology, self.picks, guest.name, index, self.facts.seed)
+
+    def members(self, network: Network) -> Sequence[tuple[Guest, int, Nic]]:
         """The NICs on a network, in the file's order."""
-        for guest in self.topology.guests:
-            for index, nic in enumerate(guest.nics):
-                if nic.network == network.name:
-                    yield guest, index, nic
+        return self._members.get(network.name, ())
 
 
 def bridge(network: Network, site: Site) -> Bridge:
     """The network's bridge, with a MAC of its own (else it would change with every port)."""
-    name = site.link_name(network.name, f"bridge/{network.name}")
-    mtu = network.mtu_bytes or 1500
-    return Bridge(network.name, name, site.mac("bridge", network.name), site.namespace, mtu_bytes=mtu)
+    delay_s, hello_s, age_s = STP_TIMERS_S if network.stp else (0, 2, 20)
+    return Bridge(
+        network.name,
+        network.bridge_name or site.link_name(network.name, f"bridge/{network.name}"),
+        site.mac("bridge", network.name),
+        site.namespace,
+        mtu_bytes=network.mtu_bytes or 1500,
+        stp=network.stp,
+        multicast_snooping=network.multicast_snooping,
+        multicast_querier=network.multicast_snooping,
+        isolates=network.isolated,
+        vlan_filtering=network.vlan_filtering,
+        vlan=network.vlan or 1,
+        forward_delay_cs=delay_s * 100,
+        hello_time_cs=hello_s * 100,
+        max_age_cs=age_s * 100,
+        ipv6=own_interface6(network, site) is not None,
+    )
 
 
 def own_interface(network: Network, site: Site) -> IPv4Interface:
     """The address on the bridge that is not a guest's: the host's, or the server's."""
     subnet = addressing.subnet_of(network, site.picks)
     return IPv4Interface(f"{addressing.host_address(network, subnet)}/{subnet.prefixlen}")
+
+
+def own_interface6(network: Network, site: Site) -> IPv6Interface | None:
+    """The same of IPv6; None if the network has none."""
+    prefix = prefixes.find_prefix(network, site.picks.prefixes)
+    if prefix is None:
+        return None
+    return IPv6Interface((prefixes.host_address6(network, prefix), prefix.prefixlen))
+
+
+def own_addresses(network: Network, site: Site, bridge: Bridge) -> list[Address]:
+    """The addresses on the bridge, of both families."""
+    found = [own_interface(network, site), own_interface6(network, site)]
+    return [Address(bridge.key, bridge.name, one, bridge.namespace) for one in found if one]
+
+
+def wants_server(network: Network) -> bool:
+    """Whether anything is to be served."""
+    ipv6 = network.ipv6 is not None and (network.ipv6.slaac or network.ipv6.dhcp)
+    return network.dhcp is not None or network.dns or ipv6
 
 
 def server(network: Network, site: Site, bridge: Bridge) -> Dnsmasq:
@@ -60,17 +107,8 @@ def server(network: Network, site: Site, bridge: Bridge) -> Dnsmasq:
     whether an address is free, and keeps a guest's address when it is made anew.
     """
     subnet = addressing.subnet_of(network, site.picks)
-    first, last = addressing.dhcp_range(network, subnet) if network.dhcp else (None, None)
-    reservations: list[Reservation] = []
-    hosts: dict[str, IPv4Address] = {}
-    for guest, index, nic in site.members(network):
-        given = addressing.nic_address(site.topology, site.picks, guest.name, index)
-        if given is None:
-            continue
-        hosts.setdefault(guest.name, given)
-        if network.dhcp:
-            mac = nic.mac or addressing.nic_mac(site.topology, guest.name, index, site.facts.seed)
-            reservations.append(Reservation(mac, given, guest.name))
+    relay = network.dhcp.relay if network.dhcp else None
+    first, last = addressing.dhcp_range(network, subnet) if network.dhcp and not relay else (None, None)
     return Dnsmasq(
         network=network.name,
         interface=bridge.name,
@@ -81,8 +119,65 @@ def server(network: Network, site: Site, bridge: Bridge) -> Dnsmasq:
         first=first,
         last=last,
         lease_time_s=network.dhcp.lease_time_s if network.dhcp else 3600,
-        reservations=tuple(reservations),
-        hosts=tuple(sorted(hosts.items())) if network.dns else (),
+        reservations=tuple(_reservations(network, site)),
+        hosts=tuple(_hosts(network, site)) if network.dns else (),
         dns=network.dns,
         mtu_bytes=network.mtu_bytes,
+        ipv6=_ipv6_service(network, site),
+        routes=network.dhcp.routes if network.dhcp else (),
+        options=_options(network),
+        tftp=network.tftp,
+        bootfile=network.bootfile,
+        relay=relay,
     )
+
+
+def _options(network: Network) -> tuple[tuple[str, str], ...]:
+    if network.dhcp is None:
+        return ()
+    ntp = [("option:ntp-server", ",".join(map(str, network.dhcp.ntp)))] if network.dhcp.ntp else []
+    return (*ntp, *network.dhcp.options)
+
+
+def _ipv6_service(network: Network, site: Site) -> Ipv6Service | None:
+    interface = own_interface6(network, site)
+    if interface is None or network.ipv6 is None:
+        return None
+    ends = prefixes.dhcp_range6(interface.network) if network.ipv6.dhcp else (None, None)
+    return Ipv6Service(interface, network.ipv6.slaac, *ends)
+
+
+def _reservations(network: Network, site: Site) -> Iterator[Reservation]:
+    for guest, index, _ in site.members(network):
+        given = addressing.nic_address(site.topology, site.picks, guest.name, index) if _gives(network) else None
+        given6 = site.address6(guest, index) if network.ipv6 and network.ipv6.dhcp else None
+        if given or given6:
+            mac = addressing.nic_mac(site.topology, guest.name, index, site.facts.seed)
+            yield Reservation(mac, given, guest.name, given6)
+
+
+def _gives(network: Network) -> bool:
+    return network.dhcp is not None and network.dhcp.relay is None
+
+
+def _hosts(network: Network, site: Site) -> list[tuple[str, IPv4Address | IPv6Address]]:
+    """The first address of each guest, the file's further names, and the guests of networks that share a guest with
+    this one: who is on both asks only one of their servers, and believes it that there is no such name.
+
+    IPv6 only where no server tells the guest its address: of the others dnsmasq knows by itself which one they took.
+    """
+    found: dict[str, IPv4Address] = {}
+    found6: dict[str, IPv6Address] = {}
+    shared = {nic.network for guest, _, _ in site.members(network) for nic in guest.nics}
+    others = [one for one in site.topology.networks if one.name in shared and one is not network]
+    for one in (network, *others):
+        for guest, index, nic in site.members(one):
+            given = addressing.nic_address(site.topology, site.picks, guest.name, index)
+            if given:
+                found.setdefault(guest.name, given)
+            if nic.address6 and one.ipv6 and not one.ipv6.dhcp:
+                found6.setdefault(guest.name, nic.address6)
+    named: list[tuple[str, IPv4Address | IPv6Address]] = sorted(
+        [*found.items(), *found6.items()], key=lambda one: (one[0], one[1].version)
+    )
+    return [*named, *network.records]

@@ -9,17 +9,17 @@ from __future__ import annotations
 from dataclasses import replace
 
 from qlan.networks import lan
-from qlan.resources.model import Address, Namespace, Resource
+from qlan.networks.reach import Reach
+from qlan.resources.model import Namespace, Resource
 from qlan.topology.model import Network
 
-REACH = {"guests": True, "host": False, "outside": False}
+REACH = Reach(guests=True, host=False, outside=False, from_host=False, from_outside=False)
 
 
 def expand(network: Network, site: lan.Site) -> list[Resource]:
-    """A namespace and the bridge in it; with DHCP also the server's address and the server."""
+    """A namespace and the bridge in it; with DHCP or IPv6 also the server's addresses and the server."""
     namespace = Namespace(network.name, parent=site.namespace)
     bridge = replace(lan.bridge(network, site), namespace=namespace.key)
-    if not network.dhcp:
+    if not (network.dhcp or network.ipv6):
         return [namespace, bridge]
-    server = lan.server(network, site, bridge)
-    return [namespace, bridge, Address(bridge.key, bridge.name, server.address, namespace.key), server]
+    return [namespace, bridge, *lan.own_addresses(network, site, bridge), lan.server(network, site, bridge)]

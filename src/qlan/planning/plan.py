@@ -2,17 +2,20 @@
 
 A step is data.  `create` has no before, `delete` no after, `change` both; a change of a FIXED field becomes a delete
 and a create.  What lives within something that is deleted goes with it:
-such a step says so in `implied` and costs nothing.
+such a step says so in `implied` and needs no command.  So does what is born within something that is created.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
+from qlan.planning import cost
+from qlan.planning.cost import Cost
 from qlan.planning.order import order_of
-from qlan.resources.model import Resource, field_names
+from qlan.resources.model import Resource, compared_names
 
 
 class Action(StrEnum):
@@ -25,13 +28,17 @@ class Action(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One resource's way from before to after.  implied: the key of the container it disappears with, or ""."""
+    """One resource's way from before to after.
+
+    implied: the key of the container it comes or goes with, or "".  cost: what it costs a guest that runs.
+    """
 
     action: Action
     key: str
     before: Resource | None = None
     after: Resource | None = None
     implied: str = ""
+    cost: Cost = field(default=Cost.LIVE, compare=False)
 
     @property
     def resource(self) -> Resource:
@@ -71,23 +78,30 @@ def plan(
         if type(before) is not type(after) or changed_fields(before, after).keys() & before.FIXED:
             replaced.add(key)
         else:
-            changed.append(Step(Action.CHANGE, key, before, after))
+            changed.append(Step(Action.CHANGE, key, before, after, cost=cost.of_change(before, after)))
     leaving = _with_contents(gone | replaced, present)
+    coming = {key: after for key, after in wanted.items() if key not in present or key in leaving}
+    moving = leaving.keys() | coming.keys()
     deletes = [_delete(key, present, leaving) for key in leaving]
-    creates = [
-        Step(Action.CREATE, key, after=after) for key, after in wanted.items() if key not in present or key in leaving
-    ]
+    creates = [_create(after, coming) for after in coming.values()]
     changed = [step for step in changed if step.key not in leaving]
     deletes.sort(key=lambda step: order_of(step.resource), reverse=True)
-    rest = sorted(creates + changed, key=lambda step: order_of(step.resource))
-    return Plan(tuple(deletes + rest))
+    rest = sorted(creates + changed, key=lambda step: order_of(step.resource, moves=step.action is Action.CHANGE))
+    return Plan(
+        tuple(
+            step
+            if step.action is Action.CHANGE
+            else dataclasses.replace(step, cost=cost.of_coming_or_going(step.resource, wanted, present, moving))
+            for step in deletes + rest
+        )
+    )
 
 
 def changed_fields(before: Resource, after: Resource) -> dict[str, tuple[object, object]]:
     """The fields in which two resources of one type differ: name to (before, after)."""
     return {
         name: (getattr(before, name), getattr(after, name))
-        for name in field_names(type(before))
+        for name in compared_names(type(before))
         if getattr(before, name) != getattr(after, name)
     }
 
@@ -120,6 +134,12 @@ def _with_contents(keys: set[str], present: Mapping[str, Resource]) -> dict[str,
         leaving[key] = None
         waiting.extend(contents.get(key, ()))
     return leaving
+
+
+def _create(after: Resource, coming: Mapping[str, Resource]) -> Step:
+    born = getattr(after, "BORN_WITHIN", False)
+    implied = next((container for container in after.within if container in coming), "") if born else ""
+    return Step(Action.CREATE, after.key, after=after, implied=implied)
 
 
 def _delete(key: str, present: Mapping[str, Resource], leaving: Mapping[str, None]) -> Step:

@@ -2,15 +2,83 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from qlan.planning.plan import Action, Plan, changed_fields, closure
-from qlan.resources.model import Machine, Nic, PortForward, Resource, Resources, Tap
+from qlan.errors import ConflictError, UsageError
+from qlan.names import nearest
+from qlan.planning.cost import Cost
+from qlan.planning.plan import Plan, changed_fields, closure, plan
+from qlan.resources.model import (
+    Adopted,
+    Bridge,
+    Dnsmasq,
+    ForeignBackend,
+    Ifb,
+    Machine,
+    Macvtap,
+    Nic,
+    Passt,
+    PortForward,
+    PublishedPort,
+    Resource,
+    Resources,
+    ReversePort,
+    Shaping,
+    Tap,
+    TapBackend,
+    UserBackend,
+)
+
+if TYPE_CHECKING:
+    from qlan.topology.changes import Change
+
+_OF_A_GUEST = (Machine, Adopted, Nic, PortForward, PublishedPort, Tap, Ifb, Shaping, Macvtap, Passt, ReversePort)
 
 
 def guest_of(resource: Resource) -> str | None:
     """The guest that a resource is part of, or None (networks and namespaces are nobody's)."""
-    return resource.guest if isinstance(resource, Machine | Nic | PortForward | Tap) else None
+    return resource.guest if isinstance(resource, _OF_A_GUEST) else None
+
+
+def guest_names(resources: Mapping[str, Resource]) -> list[str]:
+    """The guests among resources, in their order."""
+    return [one.guest for one in resources.values() if isinstance(one, Machine | Adopted)]
+
+
+def network_names(resources: Mapping[str, Resource]) -> list[str]:
+    """The networks among resources: bridges, and what a NIC is on without one."""
+    found = [one.network for one in resources.values() if isinstance(one, Bridge)]
+    found += [one.network for one in resources.values() if isinstance(one, Tap)]
+    nameless = UserBackend | TapBackend | ForeignBackend
+    found += [one.backend.network for one in resources.values()
+              if isinstance(one, Nic) and not isinstance(one.backend, nameless)]  # fmt: skip
+    return list(dict.fromkeys(found))
+
+
+def check_names(guests: Sequence[str], known: Sequence[str]) -> None:
+    """UsageError, with the nearest name, if one is not among those known."""
+    for guest in guests:
+        if guest not in known:
+            near = nearest(guest, known)
+            raise UsageError(
+                f"no guest `{guest}` in this lab",
+                hint=f"did you mean `{near}`?" if near else f"its guests: {', '.join(known) or 'none'}",
+            )
+
+
+def check_guests(guests: Sequence[str], resources: Mapping[str, Resource]) -> None:
+    """The same for the guests of these resources."""
+    check_names(guests, guest_names(resources))
+
+
+def check_ours(guests: Sequence[str], resources: Mapping[str, Resource]) -> None:
+    """UsageError, too, if one of them was started by somebody else."""
+    check_guests(guests, resources)
+    if theirs := adopted(resources, guests):
+        raise UsageError(f"guest `{theirs[0]}` is adopted: qlan did not start it, and does not restart it",
+                         hint=f"`qlan release {theirs[0]}` gives it back")  # fmt: skip
 
 
 def of_guests(resources: Mapping[str, Resource], guests: Iterable[str]) -> set[str]:
@@ -22,9 +90,22 @@ def of_guests(resources: Mapping[str, Resource], guests: Iterable[str]) -> set[s
 def for_up(full: Resources, before: Mapping[str, Resource], guests: Iterable[str]) -> Resources:
     """What is wanted when only some guests are named: they and what they need, and everything else as it was."""
     keys = of_guests(full, guests)
-    named = _with_servers(closure(keys, full) | keys, full)
-    kept = {key: one for key, one in before.items() if key not in named and guest_of(one) not in set(guests)}
-    return {key: one for key, one in full.items() if key in named} | kept
+    left = closure(of_guests(before, guests), before) & full.keys()  # networks that they were on forget them
+    named = _with_servers(closure(keys, full) | keys | left, full)
+    kept = {
+        key: _with_names(one, full.get(key))
+        for key, one in before.items()
+        if key not in named and guest_of(one) not in set(guests)
+    }
+    wanted = {key: one for key, one in full.items() if key in named} | kept
+    return {key: wanted[key] for key in [*full, *kept] if key in wanted}  # in the file's order, whoever is named
+
+
+def _with_names(one: Resource, full: Resource | None) -> Resource:
+    """A server that stays as it is knows all the same who left its network, and who is where beyond it."""
+    if isinstance(one, Dnsmasq) and isinstance(full, Dnsmasq):
+        return replace(one, reservations=full.reservations, hosts=full.hosts)
+    return one
 
 
 def _with_servers(keys: set[str], full: Mapping[str, Resource]) -> set[str]:
@@ -44,13 +125,30 @@ def for_down(before: Mapping[str, Resource], guests: Iterable[str]) -> Resources
     return {key: one for key, one in before.items() if key not in gone}
 
 
+def adopted(resources: Mapping[str, Resource], guests: Iterable[str] = ()) -> list[str]:
+    """The adopted guests, among some or all."""
+    names = set(guests)
+    return [one.guest for one in resources.values() if isinstance(one, Adopted) and (not names or one.guest in names)]
+
+
+def given_back(present: Mapping[str, Resource], guests: Iterable[str]) -> Resources:
+    """What is there, but these adopted guests have just what they had when they were found."""
+    names = set(guests)
+    lent = [one for one in present.values() if guest_of(one) in names and not isinstance(one, Adopted)]
+    machines = [one for one in present.values() if isinstance(one, Adopted) and one.guest in names]
+    own = {each.key: each for machine in machines for each in machine.own}
+    macs = {one.mac for one in lent if isinstance(one, Nic) and one.key not in own}
+    gone = {one.key for one in lent}
+    return {key: _without_macs(one, macs) for key, one in present.items() if key not in gone} | own
+
+
 def to_restart(plan: Plan, wanted: Mapping[str, Resource], present: Mapping[str, Resource]) -> dict[str, list[str]]:
     """The guests that run, are wanted on, and cannot take the change while they run: guest to the keys that change."""
     found: dict[str, list[str]] = {}
     for step in plan.steps:
         guest = guest_of(step.resource)
         key = f"machine/{guest}"
-        if guest and step.action is not Action.CHANGE and key in present and key in wanted:
+        if guest and step.cost is Cost.RESTART and key in present and key in wanted:
             found.setdefault(guest, []).append(step.key)
     return found
 
@@ -71,6 +169,13 @@ def without(guests: Iterable[str], wanted: Resources, present: Mapping[str, Reso
     }
 
 
+def for_repair(known: Mapping[str, Resource], present: Mapping[str, Resource]) -> Resources:
+    """What was wanted last, but guests that ended, or would have to be restarted, stay as they are."""
+    ended = {guest for guest in guest_names(known) if f"machine/{guest}" not in present}
+    wanted = {key: one for key, one in known.items() if guest_of(one) not in ended}
+    return without(to_restart(plan(wanted, present), wanted, present), wanted, present)
+
+
 def replaced_under(guests: Iterable[str], wanted: Mapping[str, Resource], present: Mapping[str, Resource]) -> list[str]:
     """What these guests are on (bridges, namespaces) and would have to be made anew: they cannot stay as they are."""
     found = closure(of_guests(present, guests), present)
@@ -80,4 +185,55 @@ def replaced_under(guests: Iterable[str], wanted: Mapping[str, Resource], presen
         if guest_of(present[key]) is None
         and key in wanted
         and changed_fields(present[key], wanted[key]).keys() & present[key].FIXED
+    )
+
+
+def check_postponed(guests: Iterable[str], wanted: Mapping[str, Resource], present: Mapping[str, Resource]) -> None:
+    """ConflictError if one of them cannot stay as it is, because what it is on would have to be made anew."""
+    for guest in guests:
+        if keys := replaced_under([guest], wanted, present):
+            raise ConflictError(
+                f"guest `{guest}` runs, and the file has changed what it is on: {', '.join(keys)}",
+                hint="`qlan up --restart` restarts it; nothing was changed",
+            )
+
+
+def pulled(wanted: Resources, changes: Sequence[Change]) -> Resources:
+    """Wanted without the NICs that were detached by hand: no TAP, no forward, no reservation of theirs."""
+    if not changes:
+        return wanted
+    from qlan.topology import changes as by_hand
+
+    out = {f"nic/{guest}/{nic}" for guest, nic in by_hand.pulled(changes)}
+    macs = {one.mac for key in out if isinstance(one := wanted.get(key), Nic)}
+    gone = out | {key for key, one in wanted.items() if out & {*one.within, *one.needs}}
+    gone |= {f"tap/{key.partition('/')[2]}" for key in out}
+    return {key: _without_macs(one, macs) for key, one in wanted.items() if key not in gone}
+
+
+def _without_macs(one: Resource, macs: set[str]) -> Resource:
+    """A server that knows nothing of these NICs; a name that led to one of them leads to another of its guest."""
+    if not isinstance(one, Dnsmasq):
+        return one
+    left = tuple(each for each in one.reservations if each.mac not in macs)
+    gone = {each.address for each in one.reservations if each.mac in macs}
+    other = {each.name: each.address for each in reversed(left)}
+    hosts = [(name, other.get(name) if address in gone else address) for name, address in one.hosts]
+    return replace(one, reservations=left, hosts=tuple((name, address) for name, address in hosts if address))
+
+
+def kept_lines(unsaved: Sequence[str], wanted: Mapping[str, Resource]) -> tuple[str, ...]:
+    """Those (`+ KEY`, `- KEY`, KEY of a guest's forward) whose guest is still wanted."""
+    return tuple(line for line in unsaved if "/" not in line or f"machine/{line.split('/')[1]}" in wanted)
+
+
+def kept_changes(
+    changes: Sequence[Change], before: Mapping[str, Resource], wanted: Mapping[str, Resource]
+) -> tuple[Change, ...]:
+    """Those made by hand that still hold: their guests are to be as they were, or are not the file's."""
+    theirs = adopted(wanted)
+    return tuple(
+        one
+        for one in changes
+        if f"machine/{one.guest}" in wanted and (one.guest in theirs or not is_edit(one.guest, wanted, before))
     )

@@ -20,7 +20,7 @@ def lines(plan: Plan) -> list[str]:
 def line(step: Step) -> str:
     """One step."""
     head = f"{_SIGN[step.action]} {step.key}"
-    if step.implied:
+    if step.implied and step.action is Action.DELETE:
         return f"{head}  (goes with {step.implied})"
     if step.action is Action.CHANGE:
         words = [f"{name}: {_value(old)} -> {_value(new)}" for name, (old, new) in step.changes().items()]
@@ -43,11 +43,11 @@ def _fields(resource: Resource) -> list[str]:
 
 
 def _said(one: object) -> list[tuple[str, object]]:
-    """The fields that are not as they are by default."""
+    """The fields that are not as they are by default, of those that are compared."""
     found = []
     for field in dataclasses.fields(one):  # type: ignore[arg-type]
         value = getattr(one, field.name)
-        if value not in (field.default, ()):
+        if field.compare and value not in (field.default, ()):
             found.append((field.name, value))
     return found
 

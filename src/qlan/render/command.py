@@ -13,12 +13,14 @@ from pathlib import Path
 class Ip:
     """One line for `ip -batch` in a namespace (a Namespace's key, or "" for the machine's own).
 
-    gone_is_fine: a removal of what may already have gone with something else.
+    gone_is_fine: a removal of what may already have gone with something else.  program: another one of iproute2 that
+    takes batches (tc, bridge).
     """
 
     namespace: str
     line: str
     gone_is_fine: bool = False
+    program: str = "ip"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +49,26 @@ class Write:
 
 
 @dataclass(frozen=True, slots=True)
+class Folder:
+    """Make a folder of ours into which nobody looks but a user (None: who runs qlan)."""
+
+    path: Path
+    owner: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Remove:
     """Remove a folder of ours with all that is in it."""
 
     path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Forget:
+    """Take the lines of these words (MACs, addresses) out of a lease file; no such file is fine."""
+
+    path: Path
+    words: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +90,17 @@ class Release:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Run a program to its end in a namespace; a daemon ends when it is ready."""
+    """Run a program to its end in a namespace; a daemon ends when it is ready.  run_as: a uid, None: our own."""
 
     namespace: str
+    argv: tuple[str, ...]
+    run_as: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class InTurn:
+    """Run a program to its end on the machine itself, after all before it and before all after it."""
+
     argv: tuple[str, ...]
 
 
@@ -87,8 +113,43 @@ class QmpCall:
 
 
 @dataclass(frozen=True, slots=True)
+class Amend:
+    """Change a guest's record in one step: take out the resource `drop` with what is within it, put in those of `put`
+    (JSON) in place of what has their keys.
+    """
+
+    path: Path
+    put: tuple[str, ...] = ()
+    drop: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Qmp:
+    """Commands for a QEMU that runs, in one conversation.
+
+    What it gets a descriptor of is called `tap` in QEMU; tap: (namespace, name) of a TAP opened before, macvtap: a link
+    of this machine's, end: (namespace, which) of a wire, both opened then.  ports: the device goes into a PCIe
+    port that is free, and whose name begins so.  gone: wait until the guest lets go of this device; stays: what to note
+    if it does not.
+    gone_is_fine: what is to be removed may not be there.  pause_s: stay silent for so long afterwards.
+    """
+
+    guest: str
+    socket: Path
+    calls: tuple[QmpCall, ...]
+    tap: tuple[str, str] | None = None
+    macvtap: str = ""
+    end: tuple[str, int] | None = None
+    ports: str | None = None
+    gone: str = ""
+    gone_is_fine: bool = False
+    stays: Amend | None = None
+    pause_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Boot:
-    """Start a QEMU.  It gets listening sockets and TAPs as descriptors from FIRST_FD on, in this order.
+    """Start a QEMU.  It gets listening sockets, TAPs and ends of wires as descriptors from FIRST_FD on, in this order.
 
     argv: complete; `sockets` are (path) of the unix sockets to make and listen on, taps the interfaces opened before.
     own: a folder in which QEMU itself may write.  then: QMP commands to send when it answers (with -S on the command
@@ -102,8 +163,27 @@ class Boot:
     own: Path
     sockets: tuple[Path, ...]
     taps: tuple[tuple[str, str], ...]  # (namespace, name)
+    macvtaps: tuple[str, ...] = ()  # interfaces of this machine's, opened when it starts
+    ends: tuple[tuple[str, int], ...] = ()  # of wires: (namespace, which end), made when it starts
     then: tuple[QmpCall, ...] = ()
     run_as: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Adopt:
+    """Know a QEMU that somebody else started: its record (/proc/PID/stat) is written, and `monitor` leads to its QMP.
+
+    start: when it started (proc(5)), for which there is no other.  own: a folder in which it may write itself.
+    """
+
+    guest: str
+    pid: int
+    start: int
+    uid: int
+    socket: Path
+    record: Path
+    monitor: Path
+    own: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +212,123 @@ class Reload:
     inside: str = ""
 
 
-Command = Ip | Sysctl | OpenTap | Write | Remove | Hold | Release | Run | Boot | Stop | Reload
+@dataclass(frozen=True, slots=True)
+class Serve:
+    """Start the lab's relay with a control socket in `folder`, which others cannot connect to; enter: where it runs."""
 
+    what: str
+    folder: Path
+    enter: tuple[str, ...]
+    run_as: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Publish:
+    """Listen on an address and port of this machine, for the relay of `folder` to pass on; note: what it remembers.
+
+    inside: the key of another namespace to listen in.  link: hear only what comes by this one.  only: the one address
+    that is served; "": all.
+    """
+
+    folder: Path
+    key: str
+    protocol: str
+    listen: tuple[str, int]
+    target: tuple[str, int]
+    note: str
+    inside: str = ""
+    link: str = ""
+    only: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Withdraw:
+    """Have the relay listen no longer there."""
+
+    folder: Path
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Nft:
+    """A text for `nft -f` in a namespace; neighbours become one transaction."""
+
+    namespace: str
+    text: str
+    gone_is_fine: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Disconnect:
+    """Have the kernel forget the connections that it leads from a port of this machine to a guest.
+
+    host_address: "": any.  guest: an address or a whole subnet.  Ports: 0: all.
+    """
+
+    protocol: str
+    guest: str
+    guest_port: int = 0
+    host_address: str = ""
+    host_port: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Save:
+    """Write what a program prints into a file of ours."""
+
+    argv: tuple[str, ...]
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Borrow:
+    """Change a setting of a link that is not ours; book: the folder that remembers what was there."""
+
+    link: str
+    path: str
+    book: Path
+    lab: str
+    value: str = "1"
+
+
+@dataclass(frozen=True, slots=True)
+class GiveBack:
+    """The lab needs it no longer; the last lab puts back what was there."""
+
+    link: str
+    path: str
+    book: Path
+    lab: str
+
+
+Command = (
+    Ip
+    | Sysctl
+    | OpenTap
+    | Write
+    | Folder
+    | Remove
+    | Forget
+    | Hold
+    | Release
+    | Run
+    | InTurn
+    | Boot
+    | Adopt
+    | Stop
+    | Reload
+    | Amend
+    | Qmp
+    | Serve
+    | Publish
+    | Withdraw
+    | Nft
+    | Save
+    | Disconnect
+    | Borrow
+    | GiveBack
+)
+
+HERE = "here"  # as a key: the namespace of the program that runs the commands
+SOCKETS = ("qmp", "serial", "events")  # in a guest's folder; a QEMU gets them from FIRST_FD on, in this order
 FIRST_FD = 3

@@ -1,28 +1,42 @@
 """A machine, its NICs and its forwards as the words of one QEMU command line (qemu-system-x86_64(1)).
 
 Words, never a shell; a comma inside a value is doubled, as QEMU's option language wants it.  QEMU listens on sockets
-that were made for it and gets its TAPs as descriptors, numbered from FIRST_FD: QMP, serial console, then the TAPs.
+that were made for it and gets its TAPs as descriptors, numbered from FIRST_FD: QMP, serial console, QMP for
+who only listens, then the TAPs, then the ends of wires.
 """
 
 from __future__ import annotations
 
 import json
 
-from qlan.render import user_netdev
-from qlan.render.command import FIRST_FD, Boot, Command, QmpCall, Remove, Stop, Write
+from qlan.render import passt, user_netdev
+from qlan.render.command import FIRST_FD, SOCKETS, Boot, Command, QmpCall, Remove, Stop, Write
 from qlan.render.option import Option, escape
 from qlan.render.scene import Scene
 from qlan.resources import codec
-from qlan.resources.model import Drive, Machine, Nic, PortForward, Tap, TapBackend, UserBackend
+from qlan.resources.model import (
+    Drive,
+    HelperBackend,
+    Machine,
+    Macvtap,
+    MacvtapBackend,
+    Nic,
+    PortForward,
+    Tap,
+    TapBackend,
+    UserBackend,
+    WireBackend,
+)
 
-_QMP_FD, _SERIAL_FD, _TAP_FD = FIRST_FD, FIRST_FD + 1, FIRST_FD + 2
+PORT = "port"  # what the names of PCIe ports begin with
+_QMP_FD, _SERIAL_FD, _EVENTS_FD, _TAP_FD = range(FIRST_FD, FIRST_FD + 4)
 
 
 def create(machine: Machine, scene: Scene) -> list[Command]:
     """Everything the machine starts with, in one command; what a NIC cannot be born with follows by QMP."""
     layout, guest = scene.layout, machine.guest
     nics = scene.nics(guest)
-    taps = tuple(_tap(nic.backend, scene) for nic in nics if isinstance(nic.backend, TapBackend))
+    taps = tuple(tap_of(nic.backend, scene) for nic in nics if isinstance(nic.backend, TapBackend))
     unplugged = [nic for nic in nics if not nic.link_up]
     then = [QmpCall("set_link", (("name", device_id(nic)), ("up", False))) for nic in unplugged]
     if unplugged:
@@ -34,8 +48,10 @@ def create(machine: Machine, scene: Scene) -> list[Command]:
         record=layout.guest(guest) / "process",
         log=layout.qemu_log(guest),
         own=layout.qemu_own(guest),
-        sockets=(layout.qmp(guest), layout.serial(guest)),
+        sockets=tuple(layout.guest(guest) / name for name in SOCKETS),
         taps=tuple((tap.namespace, tap.name) for tap in taps),
+        macvtaps=tuple(macvtap_of(one.backend, scene) for one in nics if isinstance(one.backend, MacvtapBackend)),
+        ends=tuple((one.backend.namespace, one.backend.end) for one in nics if isinstance(one.backend, WireBackend)),
         then=tuple(then),
         run_as=machine.run_as,
     )
@@ -59,47 +75,97 @@ def argv(machine: Machine, scene: Scene) -> list[str]:
     if machine.seed:
         words += ["-drive", _seed(scene.layout.guest(machine.guest) / "seed")]
     words += _kernel(machine)
-    if any(nic.bus == "usb-bus" for nic in nics):
+    if machine.usb:
         words += ["-device", "qemu-xhci,id=xhci"]
+    words += _ports(machine, nics)
     if not nics:
         words += ["-nic", "none"]
-    fd = _TAP_FD
+    fds = _descriptors(nics)
     for nic in nics:
-        words += ["-netdev", _netdev(nic, fd, scene), "-device", device(nic)]
-        fd += isinstance(nic.backend, TapBackend)
+        port = _port(nic) if machine.ports and nic.bus == "PCI" else None
+        words += ["-netdev", _netdev(nic, fds.get(nic.index), scene), "-device", device(nic, port=port)]
     return [*words, *machine.qemu_args]
 
 
-def device(nic: Nic) -> str:
-    """The guest's side of a NIC."""
-    option = Option(nic.model, id=device_id(nic), netdev=netdev_id(nic), mac=nic.mac)
+def device(nic: Nic, *, port: str | None = None) -> str:
+    """The guest's side of a NIC.  port: the PCIe port it is in."""
+    words = device_words(nic) | ({"bus": port} if port else {})
+    return str(Option(str(words.pop("driver")), **words))
+
+
+def device_words(nic: Nic) -> dict[str, object]:
+    """The same for QMP's `device_add`."""
+    words: dict[str, object] = {"driver": nic.model, "id": device_id(nic), "netdev": netdev_id(nic), "mac": nic.mac}
     if nic.boot:
-        option.add(bootindex=nic.index)
+        words["bootindex"] = nic.index
     elif nic.bus == "PCI":
-        option.add(romfile="")  # iPXE would look for a server before the disk
+        words["romfile"] = ""  # iPXE would look for a server before the disk
     if nic.mtu_bytes and nic.model.startswith("virtio-net"):
-        option.add(host_mtu=nic.mtu_bytes)
-    return str(option)
+        words["host_mtu"] = nic.mtu_bytes
+    return words
 
 
 def netdev_id(nic: Nic) -> str:
     """The host side's name in QEMU."""
-    return f"net{nic.index}"
+    return nic.netdev or netdev_name(nic.index)
+
+
+def netdev_name(index: int) -> str:
+    """The same by the NIC's number, where the lab gave the name."""
+    return f"net{index}"
 
 
 def device_id(nic: Nic) -> str:
     """The guest side's name in QEMU (`set_link`, `device_del`)."""
-    return f"nic{nic.index}"
+    return nic.device or f"nic{nic.index}"
 
 
-def _netdev(nic: Nic, fd: int, scene: Scene) -> str:
+def _descriptors(nics: list[Nic]) -> dict[int, int]:
+    """NIC to descriptor, in the order in which Boot hands them over."""
+    passed = [
+        one for kind in (TapBackend, MacvtapBackend, WireBackend) for one in nics if isinstance(one.backend, kind)
+    ]
+    return {nic.index: _TAP_FD + place for place, nic in enumerate(passed)}
+
+
+def _port(nic: Nic) -> str:
+    return f"{PORT}-{device_id(nic)}"
+
+
+def _ports(machine: Machine, nics: list[Nic]) -> list[str]:
+    """A PCIe port for each NIC, so that it can be pulled out, and some more that stay free (docs/pcie.txt in QEMU)."""
+    if not machine.ports:
+        return []
+    names = [_port(nic) for nic in nics if nic.bus == "PCI"] + [f"{PORT}-{number}" for number in range(machine.ports)]
+    words = []
+    for slot, name in enumerate(names, start=1):
+        words += ["-device", str(Option("pcie-root-port", id=name, bus="pcie.0", chassis=slot))]
+    return words
+
+
+def _netdev(nic: Nic, fd: int | None, scene: Scene) -> str:
+    if isinstance(nic.backend, UserBackend) and nic.backend.backend == "passt":
+        return str(Option("stream", id=netdev_id(nic), **passt.netdev(nic, scene)))
     if isinstance(nic.backend, UserBackend):
         forwards: list[PortForward] = scene.forwards(nic.guest, nic.index)
         return user_netdev.render(netdev_id(nic), nic.backend, forwards)
+    if isinstance(nic.backend, HelperBackend):
+        return str(Option("bridge", id=netdev_id(nic), br=nic.backend.bridge, helper=nic.backend.helper))
+    if isinstance(nic.backend, WireBackend):
+        # not `socket,fd=`: that one sends to an address of its own, which a connected UDP socket refuses (net/socket.c)
+        return str(Option("dgram", id=netdev_id(nic), **{"local.type": "fd", "local.str": fd}))
     return str(Option("tap", id=netdev_id(nic), fd=fd))
 
 
-def _tap(backend: TapBackend, scene: Scene) -> Tap:
+def macvtap_of(backend: MacvtapBackend, scene: Scene) -> str:
+    """The link behind a NIC."""
+    one = scene.resources[backend.macvtap]
+    assert isinstance(one, Macvtap)
+    return one.name
+
+
+def tap_of(backend: TapBackend, scene: Scene) -> Tap:
+    """The TAP behind a NIC."""
     tap = scene.resources[backend.tap]
     assert isinstance(tap, Tap)
     return tap
@@ -122,6 +188,10 @@ def _base(machine: Machine, scene: Scene, *, paused: bool) -> list[str]:
         str(Option("socket", id="qmp", fd=_QMP_FD, server="on", wait="off")),
         "-mon",
         "chardev=qmp,mode=control",
+        "-chardev",
+        str(Option("socket", id="events", fd=_EVENTS_FD, server="on", wait="off")),
+        "-mon",
+        "chardev=events,mode=control",
         "-chardev",
         str(
             Option(
@@ -175,8 +245,9 @@ def _kernel(machine: Machine) -> list[str]:
         words += ["-kernel", str(machine.kernel)]
     if machine.initrd:
         words += ["-initrd", str(machine.initrd)]
-    if machine.kernel and machine.append:
-        words += ["-append", machine.append]
+    append = " ".join([*([machine.append] if machine.append else []), *machine.addresses])
+    if machine.kernel and append:
+        words += ["-append", append]
     return words
 
 

@@ -10,13 +10,43 @@ import json
 import re
 import shlex
 from collections.abc import Sequence
+from dataclasses import asdict
 
-from qlan.render.command import Boot, Command, Hold, Ip, OpenTap, Release, Reload, Remove, Run, Stop, Sysctl, Write
+from qlan.render.command import (
+    HERE,
+    Adopt,
+    Amend,
+    Boot,
+    Borrow,
+    Command,
+    Disconnect,
+    Folder,
+    Forget,
+    GiveBack,
+    Hold,
+    InTurn,
+    Ip,
+    Nft,
+    OpenTap,
+    Publish,
+    Qmp,
+    Release,
+    Reload,
+    Remove,
+    Run,
+    Save,
+    Serve,
+    Stop,
+    Sysctl,
+    Withdraw,
+    Write,
+)
 from qlan.render.layout import Layout
 from qlan.render.namespace import enter
 from qlan.resources.model import HOST
 
 _PID = re.compile(r"@([^@]+)@")
+_DEV = re.compile(r"\bdev (\S+)")
 _HEAD = (
     "set -eu",
     'pid_of() { read -r pid rest <"$1"; echo "$pid"; }',
@@ -49,7 +79,7 @@ def _found(commands: Sequence[Command], layout: Layout) -> list[str]:
     named = {key for command in commands for key in _namespaces(command)}
     return [
         f"{_variable(key)}=$(pid_of {_quoted([str(layout.namespace(key.partition('/')[2]))])})"
-        for key in sorted(named - made - {HOST})
+        for key in sorted(named - made - {HOST, HERE})
     ]
 
 
@@ -57,11 +87,54 @@ def _namespaces(command: Command) -> list[str]:
     """The keys of the namespaces that a command is about."""
     if isinstance(command, Ip):
         return [command.namespace, *_PID.findall(command.line)]
-    if isinstance(command, Run | Hold):
+    if isinstance(command, Nft):
+        return [command.namespace]
+    if isinstance(command, Run | Hold | Save):
         return _PID.findall(" ".join(command.argv))
+    if isinstance(command, Publish):
+        return [command.inside]
+    if isinstance(command, Serve):
+        return _PID.findall(" ".join(command.enter))
     if isinstance(command, Stop | Reload):
         return [command.inside]
-    return [namespace for namespace, _ in command.taps] if isinstance(command, Boot) else []
+    if isinstance(command, Qmp):
+        return [one[0] for one in (command.tap, command.end) if one]
+    return [namespace for namespace, _ in (*command.taps, *command.ends)] if isinstance(command, Boot) else []
+
+
+def _run(command: Run | InTurn | Folder) -> list[str]:
+    """As the user that it is for."""
+    if isinstance(command, Folder):
+        path = _quoted([str(command.path)])
+        return [
+            f"mkdir -p {path}",
+            f"chmod 700 {path}",
+            *([f"chown {command.owner} {path}"] if command.owner else []),
+            "",
+        ]
+    uid = command.run_as if isinstance(command, Run) else None
+    drop = [] if uid is None else ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups"]
+    return [_quoted([*drop, *command.argv]), ""]
+
+
+def _adoption(command: Adopt) -> list[str]:
+    """It must be the same process still."""
+    stat, record = f"/proc/{command.pid}/stat", _quoted([str(command.record)])
+    return [
+        f"mkdir -p {_quoted([str(command.own)])}",
+        f"grep ' {command.start} ' {stat} >{record}",
+        _quoted(["ln", "-sf", str(command.socket), str(command.monitor)]),
+        "",
+    ]
+
+
+def _removal(command: Remove | Forget) -> list[str]:
+    """Of a folder, or of lines: these in place, so that the file stays its owner's."""
+    path = _quoted([str(command.path)])
+    if isinstance(command, Remove):
+        return [f"rm -rf {path}", ""]
+    words = " ".join(f"-e ' {word} '" for word in command.words)
+    return [f"kept=$(grep -vF {words} {path} || :)", f'[ ! -e {path} ] || echo "$kept" >{path}', ""]
 
 
 class _Writer:
@@ -72,21 +145,26 @@ class _Writer:
         self._python = python
         self._lines: list[str] = []
         self._batch: list[str] = []
-        self._batch_of = HOST
+        self._batch_of = (HOST, "ip")
         self._taps: dict[tuple[str, str], list[str]] = {}
-        self._opened: tuple[str, str] | None = None
 
     def add(self, command: Command) -> None:
         """One command more."""
         if isinstance(command, OpenTap):
-            self._opened = (command.namespace, command.name)
-            self._taps[self._opened] = []
+            self._taps[command.namespace, command.name] = []
             return
         if isinstance(command, Ip):
             self._ip(command)
             return
         self._flush()
-        self._lines += self._of(command)
+        if isinstance(command, Serve | Publish | Withdraw):
+            self._lines += self._relay(command)
+        elif isinstance(command, Nft | Save | Disconnect | Borrow | GiveBack):
+            self._lines += self._packet(command)
+        elif isinstance(command, Amend | Qmp):
+            self._lines += self._change(command)
+        else:
+            self._lines += self._of(command)
 
     def finished(self) -> list[str]:
         """All lines."""
@@ -94,18 +172,20 @@ class _Writer:
         return self._lines
 
     def _ip(self, command: Ip) -> None:
-        if self._opened and f"dev {self._opened[1]} " in command.line:
-            self._taps[self._opened].append(command.line)
+        tap = _DEV.search(command.line)
+        if tap and (command.namespace, tap[1]) in self._taps:
+            self._taps[command.namespace, tap[1]].append(f"{command.program} {command.line}")
             return
-        if command.namespace != self._batch_of:
+        if (command.namespace, command.program) != self._batch_of:
             self._flush()
-        self._batch_of = command.namespace
+        self._batch_of = (command.namespace, command.program)
         self._batch.append(command.line)
 
     def _flush(self) -> None:
         if not self._batch:
             return
-        self._lines += [f"{self._entered(self._batch_of)}ip -batch - <<END", *map(_filled, self._batch), "END", ""]
+        namespace, program = self._batch_of
+        self._lines += [f"{self._entered(namespace)}{program} -batch - <<END", *map(_filled, self._batch), "END", ""]
         self._batch = []
 
     def _of(self, command: Command) -> list[str]:
@@ -115,14 +195,14 @@ class _Writer:
         if isinstance(command, Sysctl):
             inside = self._entered(command.namespace)
             return [f"{inside}sh -c 'echo {command.value} >/proc/sys/{command.path}'", ""]
-        if isinstance(command, Remove):
-            return [f"rm -rf {_quoted([str(command.path)])}", ""]
+        if isinstance(command, Remove | Forget):
+            return _removal(command)
         if isinstance(command, Hold):
             return self._hold(command)
-        if isinstance(command, Run):
-            return [_quoted(command.argv), ""]
-        if isinstance(command, Boot):
-            return self._boot(command)
+        if isinstance(command, Run | InTurn | Folder):
+            return _run(command)
+        if isinstance(command, Boot | Adopt):
+            return self._boot(command) if isinstance(command, Boot) else _adoption(command)
         if isinstance(command, Stop):
             words = ["TERM", str(command.record), *self._counting(command.inside)]
             return [f"# {command.what} ends", f"end {_quoted(words)}", ""]
@@ -163,12 +243,63 @@ class _Writer:
             pid = f"${{{_variable(namespace)}}}" if namespace else "0"
             head += f" --tap {pid}:{name}"
             lines += [f"{pid} {line}" for line in self._taps.pop((namespace, name), [])]
+        for name in command.macvtaps:
+            head += f" --macvtap {name}"
+        for namespace, end in command.ends:
+            head += f" --end ${{{_variable(namespace)}}}:{end}"
         if command.run_as is not None:
             head += f" --run-as {command.run_as}"
         for call in command.then:
             head += " --qmp " + shlex.quote(json.dumps({"execute": call.name, "arguments": dict(call.arguments)}))
         text = [f"{head} -- \\", f"  {_wrapped(command.argv)} <<END", *lines, "END"]
         return [f"# guest {command.guest}", *text, ""]
+
+    def _relay(self, command: Serve | Publish | Withdraw) -> list[str]:
+        words = [self._python, "-m", "qlan.host.relay_script"]
+        if isinstance(command, Serve):
+            run_as = [] if command.run_as is None else ["--run-as", str(command.run_as)]
+            line = _quoted([*words, "serve", *run_as, str(command.folder), "--", *command.enter])
+            return ["# the relay for published ports", line, ""]
+        if isinstance(command, Withdraw):
+            return [_quoted([*words, "withdraw", str(command.folder), command.key]), ""]
+        listen, target = ("/".join(map(str, end)) for end in (command.listen, command.target))
+        place = [word for word in (f"--link={command.link}", f"--only={command.only}") if not word.endswith("=")]
+        inside = f" --inside=${{{_variable(command.inside)}}}" if command.inside else ""
+        line = _quoted([*words, "publish", *place, str(command.folder), command.key, command.protocol, listen, target,
+                        command.note])  # fmt: skip
+        return [line + inside, ""]
+
+    def _change(self, command: Amend | Qmp) -> list[str]:
+        """One change of a guest that runs."""
+        head = _quoted([self._python, "-m", "qlan.host.change"]) + (" --rootless" if self._rootless else "")
+        data = asdict(command)
+        for what in ("tap", "macvtap", "end"):  # they come as words of their own
+            data.pop(what, None)
+        text = shlex.quote(json.dumps({type(command).__name__.lower(): data}, default=str))
+        if isinstance(command, Amend) or command.tap is None:
+            if isinstance(command, Qmp) and command.macvtap:
+                head += f" --macvtap {command.macvtap}"
+            if isinstance(command, Qmp) and command.end:
+                head += f" --end ${{{_variable(command.end[0])}}}:{command.end[1]}"
+            return [f"{head} {text}", ""]
+        namespace, name = command.tap
+        pid = f"${{{_variable(namespace)}}}" if namespace else "0"
+        lines = [f"{pid} {line}" for line in self._taps.pop(command.tap, [])]
+        return [f"{head} --tap {pid}:{name} {text} <<END", *lines, "END", ""]
+
+    def _packet(self, command: Nft | Save | Disconnect | Borrow | GiveBack) -> list[str]:
+        if isinstance(command, Nft):
+            return [f"{self._entered(command.namespace)}nft -f - <<'END'", command.text.rstrip("\n"), "END", ""]
+        if isinstance(command, Save):
+            return [f"{_quoted(command.argv)} >{_quoted([str(command.path)])}", ""]
+        if isinstance(command, Disconnect):
+            words = [self._python, "-m", "qlan.host.conntrack", command.protocol, command.guest]
+            return [_quoted([*words, str(command.guest_port), command.host_address, str(command.host_port)]), ""]
+        book, setting = _quoted([str(command.book)]), f"/proc/sys/{command.path}"
+        if isinstance(command, Borrow):
+            note = f'[ -e {book}/before ] || echo "0 $(cat {setting})" >{book}/before'
+            return [f"mkdir -p {book}", note, f": >{book}/lab.{command.lab}", f"echo {command.value} >{setting}", ""]
+        raise AssertionError(command)  # `up` borrows
 
     def _counting(self, inside: str) -> tuple[str, ...]:
         """The words that lead to where a daemon's id was counted."""
@@ -192,7 +323,7 @@ def _wrapped(argv: Sequence[str]) -> str:
 
 
 def _filled(text: str) -> str:
-    return _PID.sub(lambda match: f"${{{_variable(match[1])}}}", text)
+    return _PID.sub(lambda match: "$$" if match[1] == HERE else f"${{{_variable(match[1])}}}", text)
 
 
 def _variable(key: str) -> str:

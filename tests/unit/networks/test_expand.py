@@ -3,17 +3,35 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from qlan.errors import HostError
 from qlan.names import INTERFACE_NAME_MAX
-from qlan.networks.expand import KINDS, network_reach
+from qlan.networks.expand import KINDS, expand, network_reach
+from qlan.networks.reach import Reach
+from qlan.planning import scope
+from qlan.planning.order import order_of
 from qlan.render.enter import REALM
 from qlan.resources import codec
-from qlan.resources.model import HOST, Bridge, Dnsmasq, Machine, Namespace, Nic, PortForward, Tap, TapBackend
+from qlan.resources.model import (
+    HOST,
+    Bridge,
+    Dnsmasq,
+    Forwarding,
+    HelperBackend,
+    Machine,
+    Namespace,
+    Nic,
+    PortForward,
+    Tap,
+    TapBackend,
+    WireBackend,
+)
+from qlan.topology import addressing, load
 from qlan.topology.model import KINDS as WORDS
-from qlan.topology.model import Network, Realm
+from qlan.topology.model import Network, Picks, Realm
 from tests import samples
 from tests.unit import golden
 
@@ -53,7 +71,11 @@ def test_the_realm_changes_where_things_are_and_nothing_a_guest_sees(case: str) 
     text = golden.text_of("expand", case, "qlan.yaml")
     rootless, host = samples.parsed(text, Realm.ROOTLESS), samples.parsed(text, Realm.HOST)
     for key, one in rootless.items():
-        if isinstance(one, Nic | PortForward):
+        if isinstance(one, Nic) and isinstance(one.backend, HelperBackend):  # a TAP either way, made by another hand
+            other = host[key]
+            assert isinstance(other, Nic)
+            assert replace(other, backend=one.backend) == one
+        elif isinstance(one, Nic | PortForward):
             assert host[key] == one
         if isinstance(one, Dnsmasq):
             other = host[key]
@@ -73,7 +95,7 @@ def test_every_kind_of_the_file_has_its_room() -> None:
 @pytest.mark.parametrize(("kind", "host"), [("private", False), ("host-only", True)])
 def test_who_reaches_whom(kind: str, host: bool) -> None:
     """The row of the table of kinds, and that the resources are so: only a host-only bridge has an address."""
-    assert network_reach(Network("lan", kind)) == {"guests": True, "host": host, "outside": False}
+    assert network_reach(Network("lan", kind)) == Reach(True, host, False, host, False)
     text = f"lab: x\nnetworks: {{lan: {{kind: {kind}, dhcp: true}}}}\nguests: {{a: {{kernel: k, nics: [lan]}}}}"
     for realm in Realm:
         found = samples.parsed(text, realm)
@@ -83,6 +105,29 @@ def test_who_reaches_whom(kind: str, host: bool) -> None:
         assert (bridge.namespace == where) is host, "what is no network of the host's is in a namespace of its own"
         inside = [one for one in found.values() if getattr(one, "namespace", None) == bridge.namespace]
         assert host or all(getattr(one, "network", "lan") == "lan" for one in inside), "and nothing else is there"
+
+
+def test_a_wire_has_two_ends_in_a_namespace_of_its_own() -> None:
+    assert network_reach(Network("w", "wire")) == Reach(True, False, False, False, False)
+    text = "lab: x\nnetworks: {w: wire}\nguests: {a: {kernel: k, nics: [w]}, b: {kernel: k, nics: [w]}}"
+    for realm in Realm:
+        found = samples.parsed(text, realm)
+        ends = [one.backend for one in found.values() if isinstance(one, Nic)]
+        assert ends == [WireBackend("w", 0, "namespace/w"), WireBackend("w", 1, "namespace/w")]
+        assert "namespace/w" in found
+        assert not any(isinstance(one, Bridge | Tap) for one in found.values())
+
+
+def test_a_bridge_of_others_gets_taps_of_its_own_mtu_and_nothing_else() -> None:
+    text = "lab: x\nnetworks: {br0: bridge}\nguests: {a: {kernel: k, nics: [br0]}}"
+    found = samples.parsed(text, Realm.HOST)
+    tap = found["tap/a/0"]
+    assert isinstance(tap, Tap)
+    assert (tap.bridge, tap.network, tap.foreign, tap.needs) == ("br0", "br0", True, ())
+    assert not any(isinstance(one, Bridge) for one in found.values())
+    nic = samples.parsed(text, Realm.ROOTLESS)["nic/a/0"]
+    assert isinstance(nic, Nic)
+    assert nic.backend == HelperBackend("br0", "br0", "")
 
 
 def test_a_guest_of_another_architecture_needs_its_qemu() -> None:
@@ -105,3 +150,29 @@ def test_a_nic_s_backend_is_its_own_tap() -> None:
             tap = found[one.backend.tap]
             assert isinstance(tap, Tap)
             assert (tap.guest, tap.nic) == (one.guest, one.index)
+
+
+@pytest.mark.parametrize("force_forwarding", [False, True])
+def test_some_guests_alone_have_the_ways_outside(force_forwarding: bool) -> None:
+    """What is not ours hangs on no bridge; and the machine keeps its own route by coming first."""
+    topology = load.parse(
+        "lab: demo\nnetworks: {out: nat}\nguests: {web: {kernel: vmlinuz, nics: [out]}}", "/lab/q.yaml"
+    )
+    facts = replace(samples.FACTS, uplinks=("up0",), uplinks6=("up0", "up1"), ra_links=("up1",), run_as=1000,
+                    force_forwarding=force_forwarding)  # fmt: skip
+    wanted = expand(topology, addressing.complete(topology, Picks({}, {}, {}), facts), facts, Realm.HOST)
+    named = scope.for_up(wanted, {}, ["web"])
+    assert named == wanted
+    settings = [one.key for one in sorted(named.values(), key=order_of) if isinstance(one, Forwarding)]
+    bridge = next(one.name for one in wanted.values() if isinstance(one, Bridge))
+    assert settings == [
+        f"forwarding/{bridge}",
+        "forwarding/up0",
+        "ipv6/accept_ra/up1",
+        *(
+            [f"ipv6/force_forwarding/{link}" for link in (bridge, "up0", "up1")]
+            if force_forwarding
+            else ["ipv6/forwarding/all"]
+        ),
+        f"ipv6/forwarding/{bridge}",
+    ]

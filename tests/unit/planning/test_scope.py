@@ -1,9 +1,12 @@
 """A command for some guests: what it takes along."""
 
-from ipaddress import IPv4Interface
+from dataclasses import replace
+from ipaddress import IPv4Address, IPv4Interface
 
 from qlan.planning import scope
 from qlan.resources.model import Address, Bridge, Dnsmasq, Machine, Namespace, Nic, Resource, Tap, TapBackend
+from qlan.topology.changes import Change
+from tests import samples
 
 REALM = "namespace/realm"
 
@@ -65,3 +68,38 @@ def test_up_of_a_guest_leaves_the_others() -> None:
     before = scope.for_up(full, {}, ["web"])
     assert set(scope.for_up(full, before, ["db"])) == set(full)
     assert set(scope.for_down(full, ["web"])) == set(full) - {"tap/web/0", "machine/web", "nic/web/0"}
+
+
+def test_the_file_s_order_is_kept_when_only_some_are_named() -> None:
+    """`status` lists guests as the file does, also after `restart db`."""
+    full = lab()
+    for name in ("web", "db"):
+        assert list(scope.for_up(full, full, [name])) == list(full)
+
+
+def test_a_nic_that_was_detached_by_hand_leaves_nothing() -> None:
+    """Neither its TAP nor its address in the server; its guest's name leads to the other NIC that is there."""
+    text = (
+        "lab: a\nnetworks: {lan: host-only}\nguests: {web: {kernel: k, nics: [lan, lan]}, db: {kernel: k, nics: [lan]}}"
+    )
+    wanted = samples.parsed(text)
+    left = scope.pulled(wanted, [Change("web", "detach", 0)])
+    assert wanted.keys() - left.keys() == {"tap/web/0", "nic/web/0"}
+    before, after = wanted["dnsmasq/lan"], left["dnsmasq/lan"]
+    assert isinstance(before, Dnsmasq)
+    assert isinstance(after, Dnsmasq)
+    assert [one.name for one in after.reservations] == ["web", "db"]
+    assert dict(before.hosts)["web"] == before.reservations[0].address
+    assert dict(after.hosts) == {one.name: one.address for one in after.reservations}
+    assert scope.pulled(wanted, [Change("web", "detach", 0), Change("web", "attach", 0)]) == wanted
+
+
+def test_a_server_that_stays_as_it_is_learns_the_names_all_the_same() -> None:
+    """A guest that comes to one network is known by name on the others that it is on: only the rest waits for them."""
+    full = lab()
+    server = full["dnsmasq/back"]
+    assert isinstance(server, Dnsmasq)
+    told = replace(server, hosts=(("web", IPv4Address("10.0.1.9")),))
+    before = {**full, server.key: replace(server, lease_time_s=7)}
+    kept = scope.for_up({**full, server.key: told}, before, ["web"])[server.key]
+    assert kept == replace(told, lease_time_s=7)

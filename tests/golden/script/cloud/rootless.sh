@@ -10,10 +10,10 @@
 #   + tap/right/0  bridge=back, namespace=namespace/back, mtu_bytes=1400
 #   + tap/right/1  bridge=wire, namespace=namespace/wire
 #   + tap/third/0  bridge=back, namespace=namespace/back, mtu_bytes=1400
-#   + machine/left  binary=/usr/bin/qemu-system-x86_64, machine=pc, accel=tcg, cpus=1, memory_bytes=536870912, kernel=/lab/vmlinuz, append=quiet ip=10.20.30.40:::255.255.255.0:left:eth0:off
+#   + machine/left  binary=/usr/bin/qemu-system-x86_64, machine=pc, accel=tcg, cpus=1, memory_bytes=536870912, kernel=/lab/vmlinuz, append=quiet, addresses=[ip=10.20.30.40:::255.255.255.0:left:eth0:off]
 #   + nic/left/0  model=virtio-net-pci, mac=52:51:94:2d:bc:8f, backend=TapBackend(tap tap/left/0), mtu_bytes=1400, address=10.20.30.40/24
 #   + nic/left/1  model=virtio-net-pci, mac=52:69:20:f3:39:4f, backend=TapBackend(tap tap/left/1)
-#   + machine/right  binary=/usr/bin/qemu-system-x86_64, machine=pc, accel=tcg, cpus=1, memory_bytes=536870912, drives=[Drive(path /lab/right.qcow2, format qcow2)], seed=[[meta-data, {"instance-id": "qlan-5e643a65b1f5673d", "local-hostname": "right"}\n], [user-data, #cloud-config\n{}\n], [network-config, {\n "version": 2,\n "ethernets": {\n  "nic0": {\n   "match": {\n    "macaddress": "52:e3:ab:20:17:09"\n   },\n   "dhcp4": false,\n   "addresses": [\n    "10.20.30.64/24"\n   ]\n  },\n  "nic1": {\n   "match": {\n    "macaddress": "52:6e:ee:5f:47:3d"\n   },\n   "dhcp4": false,\n   "optional": true\n  }\n }\n}\n]]
+#   + machine/right  binary=/usr/bin/qemu-system-x86_64, machine=pc, accel=tcg, cpus=1, memory_bytes=536870912, drives=[Drive(path /lab/right.qcow2, format qcow2)], seed=[[meta-data, {"instance-id": "qlan-5e643a65b1f5673d", "local-hostname": "right"}\n], [user-data, #cloud-config\n{}\n], [network-config, {\n "version": 2,\n "ethernets": {\n  "nic0": {\n   "match": {\n    "macaddress": "52:e3:ab:20:17:09"\n   },\n   "addresses": [\n    "10.20.30.64/24"\n   ],\n   "dhcp4": false,\n   "dhcp6": false,\n   "optional": true\n  },\n  "nic1": {\n   "match": {\n    "macaddress": "52:6e:ee:5f:47:3d"\n   },\n   "dhcp4": false,\n   "dhcp6": false,\n   "optional": true\n  }\n }\n}\n]]
 #   + nic/right/0  model=virtio-net-pci, mac=52:e3:ab:20:17:09, backend=TapBackend(tap tap/right/0), mtu_bytes=1400, address=10.20.30.64/24
 #   + nic/right/1  model=virtio-net-pci, mac=52:6e:ee:5f:47:3d, backend=TapBackend(tap tap/right/1)
 #   + machine/third  binary=/usr/bin/qemu-system-x86_64, machine=pc, accel=tcg, cpus=1, memory_bytes=536870912, drives=[Drive(path /lab/third.qcow2, format qcow2)]
@@ -73,7 +73,7 @@ END
 
 mkdir -p /run/user/1000/qlan/cloud/guest/left
 cat >/run/user/1000/qlan/cloud/guest/left/guest.json <<'END'
-[{"type": "Machine", "guest": "left", "lab": "cloud", "binary": "/usr/bin/qemu-system-x86_64", "machine": "pc", "accel": "tcg", "cpus": 1, "memory_bytes": 536870912, "kernel": "/lab/vmlinuz", "append": "quiet ip=10.20.30.40:::255.255.255.0:left:eth0:off"}, {"type": "Nic", "guest": "left", "index": 0, "model": "virtio-net-pci", "mac": "52:51:94:2d:bc:8f", "backend": {"type": "TapBackend", "tap": "tap/left/0"}, "mtu_bytes": 1400, "address": "10.20.30.40/24"}, {"type": "Nic", "guest": "left", "index": 1, "model": "virtio-net-pci", "mac": "52:69:20:f3:39:4f", "backend": {"type": "TapBackend", "tap": "tap/left/1"}}]
+[{"type": "Machine", "guest": "left", "lab": "cloud", "binary": "/usr/bin/qemu-system-x86_64", "machine": "pc", "accel": "tcg", "cpus": 1, "memory_bytes": 536870912, "kernel": "/lab/vmlinuz", "append": "quiet", "addresses": ["ip=10.20.30.40:::255.255.255.0:left:eth0:off"]}, {"type": "Nic", "guest": "left", "index": 0, "model": "virtio-net-pci", "mac": "52:51:94:2d:bc:8f", "backend": {"type": "TapBackend", "tap": "tap/left/0"}, "mtu_bytes": 1400, "address": "10.20.30.40/24"}, {"type": "Nic", "guest": "left", "index": 1, "model": "virtio-net-pci", "mac": "52:69:20:f3:39:4f", "backend": {"type": "TapBackend", "tap": "tap/left/1"}}]
 END
 
 # guest left
@@ -87,18 +87,20 @@ END
     -m size=524288K \
     -chardev socket,id=qmp,fd=3,server=on,wait=off \
     -mon chardev=qmp,mode=control \
+    -chardev socket,id=events,fd=5,server=on,wait=off \
+    -mon chardev=events,mode=control \
     -chardev socket,id=serial,fd=4,server=on,wait=off,logfile=/run/user/1000/qlan/cloud/guest/left/qemu/serial.log,logappend=on \
     -serial chardev:serial \
     -pidfile /run/user/1000/qlan/cloud/guest/left/qemu/pid \
     -display none \
     -kernel /lab/vmlinuz \
     -append 'quiet ip=10.20.30.40:::255.255.255.0:left:eth0:off' \
-    -netdev tap,id=net0,fd=5 \
+    -netdev tap,id=net0,fd=6 \
     -device virtio-net-pci,id=nic0,netdev=net0,mac=52:51:94:2d:bc:8f,romfile=,host_mtu=1400 \
-    -netdev tap,id=net1,fd=6 \
+    -netdev tap,id=net1,fd=7 \
     -device virtio-net-pci,id=nic1,netdev=net1,mac=52:69:20:f3:39:4f,romfile= <<END
-${pid_back} link set dev left.0 master back mtu 1400 group 1902909140 alias qlan:cloud:tap/left/0 up
-${pid_wire} link set dev left.1 master wire mtu 1500 group 1902909140 alias qlan:cloud:tap/left/1 up
+${pid_back} ip link set dev left.0 master back mtu 1400 group 1902909140 alias qlan:cloud:tap/left/0 up
+${pid_wire} ip link set dev left.1 master wire mtu 1500 group 1902909140 alias qlan:cloud:tap/left/1 up
 END
 
 mkdir -p /run/user/1000/qlan/cloud/guest/right/seed
@@ -121,16 +123,19 @@ cat >/run/user/1000/qlan/cloud/guest/right/seed/network-config <<'END'
    "match": {
     "macaddress": "52:e3:ab:20:17:09"
    },
-   "dhcp4": false,
    "addresses": [
     "10.20.30.64/24"
-   ]
+   ],
+   "dhcp4": false,
+   "dhcp6": false,
+   "optional": true
   },
   "nic1": {
    "match": {
     "macaddress": "52:6e:ee:5f:47:3d"
    },
    "dhcp4": false,
+   "dhcp6": false,
    "optional": true
   }
  }
@@ -139,7 +144,7 @@ END
 
 mkdir -p /run/user/1000/qlan/cloud/guest/right
 cat >/run/user/1000/qlan/cloud/guest/right/guest.json <<'END'
-[{"type": "Machine", "guest": "right", "lab": "cloud", "binary": "/usr/bin/qemu-system-x86_64", "machine": "pc", "accel": "tcg", "cpus": 1, "memory_bytes": 536870912, "drives": [{"type": "Drive", "path": "/lab/right.qcow2", "format": "qcow2"}], "seed": [["meta-data", "{\"instance-id\": \"qlan-5e643a65b1f5673d\", \"local-hostname\": \"right\"}\n"], ["user-data", "#cloud-config\n{}\n"], ["network-config", "{\n \"version\": 2,\n \"ethernets\": {\n  \"nic0\": {\n   \"match\": {\n    \"macaddress\": \"52:e3:ab:20:17:09\"\n   },\n   \"dhcp4\": false,\n   \"addresses\": [\n    \"10.20.30.64/24\"\n   ]\n  },\n  \"nic1\": {\n   \"match\": {\n    \"macaddress\": \"52:6e:ee:5f:47:3d\"\n   },\n   \"dhcp4\": false,\n   \"optional\": true\n  }\n }\n}\n"]]}, {"type": "Nic", "guest": "right", "index": 0, "model": "virtio-net-pci", "mac": "52:e3:ab:20:17:09", "backend": {"type": "TapBackend", "tap": "tap/right/0"}, "mtu_bytes": 1400, "address": "10.20.30.64/24"}, {"type": "Nic", "guest": "right", "index": 1, "model": "virtio-net-pci", "mac": "52:6e:ee:5f:47:3d", "backend": {"type": "TapBackend", "tap": "tap/right/1"}}]
+[{"type": "Machine", "guest": "right", "lab": "cloud", "binary": "/usr/bin/qemu-system-x86_64", "machine": "pc", "accel": "tcg", "cpus": 1, "memory_bytes": 536870912, "drives": [{"type": "Drive", "path": "/lab/right.qcow2", "format": "qcow2"}], "seed": [["meta-data", "{\"instance-id\": \"qlan-5e643a65b1f5673d\", \"local-hostname\": \"right\"}\n"], ["user-data", "#cloud-config\n{}\n"], ["network-config", "{\n \"version\": 2,\n \"ethernets\": {\n  \"nic0\": {\n   \"match\": {\n    \"macaddress\": \"52:e3:ab:20:17:09\"\n   },\n   \"addresses\": [\n    \"10.20.30.64/24\"\n   ],\n   \"dhcp4\": false,\n   \"dhcp6\": false,\n   \"optional\": true\n  },\n  \"nic1\": {\n   \"match\": {\n    \"macaddress\": \"52:6e:ee:5f:47:3d\"\n   },\n   \"dhcp4\": false,\n   \"dhcp6\": false,\n   \"optional\": true\n  }\n }\n}\n"]]}, {"type": "Nic", "guest": "right", "index": 0, "model": "virtio-net-pci", "mac": "52:e3:ab:20:17:09", "backend": {"type": "TapBackend", "tap": "tap/right/0"}, "mtu_bytes": 1400, "address": "10.20.30.64/24"}, {"type": "Nic", "guest": "right", "index": 1, "model": "virtio-net-pci", "mac": "52:6e:ee:5f:47:3d", "backend": {"type": "TapBackend", "tap": "tap/right/1"}}]
 END
 
 # guest right
@@ -153,18 +158,20 @@ END
     -m size=524288K \
     -chardev socket,id=qmp,fd=3,server=on,wait=off \
     -mon chardev=qmp,mode=control \
+    -chardev socket,id=events,fd=5,server=on,wait=off \
+    -mon chardev=events,mode=control \
     -chardev socket,id=serial,fd=4,server=on,wait=off,logfile=/run/user/1000/qlan/cloud/guest/right/qemu/serial.log,logappend=on \
     -serial chardev:serial \
     -pidfile /run/user/1000/qlan/cloud/guest/right/qemu/pid \
     -display none \
     -drive if=virtio,format=qcow2,file=/lab/right.qcow2 \
     -drive if=virtio,driver=vvfat,dir=/run/user/1000/qlan/cloud/guest/right/seed,label=CIDATA,readonly=on \
-    -netdev tap,id=net0,fd=5 \
+    -netdev tap,id=net0,fd=6 \
     -device virtio-net-pci,id=nic0,netdev=net0,mac=52:e3:ab:20:17:09,romfile=,host_mtu=1400 \
-    -netdev tap,id=net1,fd=6 \
+    -netdev tap,id=net1,fd=7 \
     -device virtio-net-pci,id=nic1,netdev=net1,mac=52:6e:ee:5f:47:3d,romfile= <<END
-${pid_back} link set dev right.0 master back mtu 1400 group 1902909140 alias qlan:cloud:tap/right/0 up
-${pid_wire} link set dev right.1 master wire mtu 1500 group 1902909140 alias qlan:cloud:tap/right/1 up
+${pid_back} ip link set dev right.0 master back mtu 1400 group 1902909140 alias qlan:cloud:tap/right/0 up
+${pid_wire} ip link set dev right.1 master wire mtu 1500 group 1902909140 alias qlan:cloud:tap/right/1 up
 END
 
 mkdir -p /run/user/1000/qlan/cloud/guest/third
@@ -183,13 +190,15 @@ END
     -m size=524288K \
     -chardev socket,id=qmp,fd=3,server=on,wait=off \
     -mon chardev=qmp,mode=control \
+    -chardev socket,id=events,fd=5,server=on,wait=off \
+    -mon chardev=events,mode=control \
     -chardev socket,id=serial,fd=4,server=on,wait=off,logfile=/run/user/1000/qlan/cloud/guest/third/qemu/serial.log,logappend=on \
     -serial chardev:serial \
     -pidfile /run/user/1000/qlan/cloud/guest/third/qemu/pid \
     -display none \
     -drive if=virtio,format=qcow2,file=/lab/third.qcow2 \
-    -netdev tap,id=net0,fd=5 \
+    -netdev tap,id=net0,fd=6 \
     -device virtio-net-pci,id=nic0,netdev=net0,mac=52:ee:36:e7:dc:a7,romfile=,host_mtu=1300 <<END
-${pid_back} link set dev third.0 master back mtu 1400 group 1902909140 alias qlan:cloud:tap/third/0 up
+${pid_back} ip link set dev third.0 master back mtu 1400 group 1902909140 alias qlan:cloud:tap/third/0 up
 END
 

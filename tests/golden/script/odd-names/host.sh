@@ -3,16 +3,17 @@
 #   + namespace/0net
 #   + namespace/pit
 #   + bridge/0net  mac=52:65:f1:c1:96:7d, namespace=namespace/0net
-#   + bridge/a-network-of-thirty-two-letters1  mac=52:1c:7f:51:f1:c5
+#   + bridge/a-network-of-thirty-two-letters1  mac=52:1c:7f:51:f1:c5, ipv6=True
 #   + bridge/pit  mac=52:f5:f8:9b:41:db, namespace=namespace/pit
 #   + address/0net-65e29/10.20.30.1/24  link_key=bridge/0net, link=0net-65e29, interface=10.20.30.1/24, namespace=namespace/0net
 #   + address/a-network-1a58e/172.20.0.1/16  link_key=bridge/a-network-of-thirty-two-letters1, link=a-network-1a58e, interface=172.20.0.1/16
+#   + address/a-network-1a58e/fdac:ba81:d6ff:a419::1/64  link_key=bridge/a-network-of-thirty-two-letters1, link=a-network-1a58e, interface=fdac:ba81:d6ff:a419::1/64
 #   + tap/a-guest-of-thirty-two-characters/0  bridge=a-network-1a58e
 #   + tap/a-guest-of-thirty-two-characters/1  bridge=pit-ece45, namespace=namespace/pit
 #   + tap/suspect/0  bridge=0net-65e29, namespace=namespace/0net
 #   + dnsmasq/0net  interface=0net-65e29, link_key=bridge/0net, address=10.20.30.1/24, namespace=namespace/0net, first=10.20.30.64, last=10.20.30.254, reservations=[Reservation(mac 52:b7:56:a9:70:d5, address 10.20.30.64, name suspect)], hosts=[[suspect, 10.20.30.64]]
-#   + dnsmasq/a-network-of-thirty-two-letters1  interface=a-network-1a58e, link_key=bridge/a-network-of-thirty-two-letters1, address=172.20.0.1/16, first=172.20.64.0, last=172.20.255.254, reservations=[Reservation(mac 52:9c:9a:5a:12:00, address 172.20.64.0, name a-guest-of-thirty-two-characters)], hosts=[[a-guest-of-thirty-two-characters, 172.20.64.0]]
-#   + machine/a-guest-of-thirty-two-characters  binary=/usr/bin/qemu-system-x86_64, machine=q35, accel=tcg, cpus=4, memory_bytes=2147483648, drives=[Drive(path /lab/odd, name.img, format qcow2, interface ide, read_only True)], display=vnc, qemu_args=[-rtc, base=utc,clock=vm], run_as=1000
+#   + dnsmasq/a-network-of-thirty-two-letters1  interface=a-network-1a58e, link_key=bridge/a-network-of-thirty-two-letters1, address=172.20.0.1/16, first=172.20.64.0, last=172.20.255.254, reservations=[Reservation(mac 52:9c:9a:5a:12:00, address 172.20.64.0, name a-guest-of-thirty-two-characters, address6 fdac:ba81:d6ff:a419::1:6384)], hosts=[[a-guest-of-thirty-two-characters, 172.20.64.0]], ipv6=Ipv6Service(address fdac:ba81:d6ff:a419::1/64, first fdac:ba81:d6ff:a419:0:1::, last fdac:ba81:d6ff:a419:0:1:0:ffff)
+#   + machine/a-guest-of-thirty-two-characters  binary=/usr/bin/qemu-system-x86_64, machine=q35, accel=tcg, cpus=4, memory_bytes=2147483648, drives=[Drive(path /lab/odd, name.img, format qcow2, interface ide, read_only True)], display=vnc, qemu_args=[-rtc, base=utc,clock=vm], run_as=1000, ports=4, usb=True
 #   + nic/a-guest-of-thirty-two-characters/0  model=virtio-net-pci, mac=52:9c:9a:5a:12:00, backend=TapBackend(tap tap/a-guest-of-thirty-two-characters/0), boot=True
 #   + nic/a-guest-of-thirty-two-characters/1  model=usb-net, mac=52:52:2c:48:7e:fb, backend=TapBackend(tap tap/a-guest-of-thirty-two-characters/1), link_up=False, bus=usb-bus
 #   + nic/a-guest-of-thirty-two-characters/2  model=virtio-net-pci, mac=52:b7:12:8c:b8:ae, backend=UserBackend(hostname a-guest-of-thirty-two-characters)
@@ -56,7 +57,15 @@ ip -batch - <<END
 link add name a-network-1a58e address 52:1c:7f:51:f1:c5 mtu 1500 group 1902916825 type bridge stp_state 0 forward_delay 0 mcast_snooping 0
 END
 
-sh -c 'echo 1 >/proc/sys/net/ipv6/conf/a-network-1a58e/disable_ipv6'
+sh -c 'echo 0 >/proc/sys/net/ipv6/conf/a-network-1a58e/accept_ra'
+
+sh -c 'echo 0 >/proc/sys/net/ipv6/conf/a-network-1a58e/autoconf'
+
+sh -c 'echo 0 >/proc/sys/net/ipv6/conf/a-network-1a58e/accept_redirects'
+
+sh -c 'echo 0 >/proc/sys/net/ipv6/conf/a-network-1a58e/accept_dad'
+
+sh -c 'echo 0 >/proc/sys/net/ipv6/conf/a-network-1a58e/disable_ipv6'
 
 ip -batch - <<END
 link set dev a-network-1a58e alias qlan:odd-names:bridge/a-network-of-thirty-two-letters1 up
@@ -78,6 +87,7 @@ END
 
 ip -batch - <<END
 addr add 172.20.0.1/16 dev a-network-1a58e
+addr add fdac:ba81:d6ff:a419::1/64 dev a-network-1a58e nodad
 END
 
 mkdir -p /run/user/1000/qlan/odd-names/dnsmasq/0net
@@ -97,13 +107,13 @@ domain-needed
 bogus-priv
 addn-hosts=/run/user/1000/qlan/odd-names/dnsmasq/0net/hosts
 dhcp-range=10.20.30.64,10.20.30.254,255.255.255.0,3600s
+no-ping
+dhcp-option=option:router
 dhcp-leasefile=/run/user/1000/qlan/odd-names/dnsmasq/0net/leases
 dhcp-hostsfile=/run/user/1000/qlan/odd-names/dnsmasq/0net/reservations
 dhcp-authoritative
 dhcp-lease-max=1000
-no-ping
 log-dhcp
-dhcp-option=option:router
 END
 
 mkdir -p /run/user/1000/qlan/odd-names/dnsmasq/0net
@@ -140,18 +150,22 @@ domain-needed
 bogus-priv
 addn-hosts=/run/user/1000/qlan/odd-names/dnsmasq/a-network-of-thirty-two-letters1/hosts
 dhcp-range=172.20.64.0,172.20.255.254,255.255.0.0,3600s
+no-ping
+dhcp-option=option:router
+enable-ra
+ra-param=a-network-1a58e,0,0
+dhcp-range=fdac:ba81:d6ff:a419:0:1::,fdac:ba81:d6ff:a419:0:1:0:ffff,slaac,ra-names,64,3600s
+dhcp-option=option6:dns-server,[fdac:ba81:d6ff:a419::1]
 dhcp-leasefile=/run/user/1000/qlan/odd-names/dnsmasq/a-network-of-thirty-two-letters1/leases
 dhcp-hostsfile=/run/user/1000/qlan/odd-names/dnsmasq/a-network-of-thirty-two-letters1/reservations
 dhcp-authoritative
-dhcp-lease-max=49151
-no-ping
+dhcp-lease-max=114687
 log-dhcp
-dhcp-option=option:router
 END
 
 mkdir -p /run/user/1000/qlan/odd-names/dnsmasq/a-network-of-thirty-two-letters1
 cat >/run/user/1000/qlan/odd-names/dnsmasq/a-network-of-thirty-two-letters1/reservations <<'END'
-52:9c:9a:5a:12:00,172.20.64.0,a-guest-of-thirty-two-characters
+52:9c:9a:5a:12:00,172.20.64.0,[fdac:ba81:d6ff:a419::1:6384],a-guest-of-thirty-two-characters
 END
 
 mkdir -p /run/user/1000/qlan/odd-names/dnsmasq/a-network-of-thirty-two-letters1
@@ -161,14 +175,14 @@ END
 
 mkdir -p /run/user/1000/qlan/odd-names/dnsmasq/a-network-of-thirty-two-letters1
 cat >/run/user/1000/qlan/odd-names/dnsmasq/a-network-of-thirty-two-letters1/resource.json <<'END'
-{"type": "Dnsmasq", "network": "a-network-of-thirty-two-letters1", "interface": "a-network-1a58e", "link_key": "bridge/a-network-of-thirty-two-letters1", "address": "172.20.0.1/16", "lab": "a-name-of-thirty-two-characters1", "first": "172.20.64.0", "last": "172.20.255.254", "reservations": [{"type": "Reservation", "mac": "52:9c:9a:5a:12:00", "address": "172.20.64.0", "name": "a-guest-of-thirty-two-characters"}], "hosts": [["a-guest-of-thirty-two-characters", "172.20.64.0"]]}
+{"type": "Dnsmasq", "network": "a-network-of-thirty-two-letters1", "interface": "a-network-1a58e", "link_key": "bridge/a-network-of-thirty-two-letters1", "address": "172.20.0.1/16", "lab": "a-name-of-thirty-two-characters1", "first": "172.20.64.0", "last": "172.20.255.254", "reservations": [{"type": "Reservation", "mac": "52:9c:9a:5a:12:00", "address": "172.20.64.0", "name": "a-guest-of-thirty-two-characters", "address6": "fdac:ba81:d6ff:a419::1:6384"}], "hosts": [["a-guest-of-thirty-two-characters", "172.20.64.0"]], "ipv6": {"type": "Ipv6Service", "address": "fdac:ba81:d6ff:a419::1/64", "first": "fdac:ba81:d6ff:a419:0:1::", "last": "fdac:ba81:d6ff:a419:0:1:0:ffff"}}
 END
 
 dnsmasq --conf-file=/run/user/1000/qlan/odd-names/dnsmasq/a-network-of-thirty-two-letters1/conf
 
 mkdir -p /run/user/1000/qlan/odd-names/guest/a-guest-of-thirty-two-characters
 cat >/run/user/1000/qlan/odd-names/guest/a-guest-of-thirty-two-characters/guest.json <<'END'
-[{"type": "Machine", "guest": "a-guest-of-thirty-two-characters", "lab": "a-name-of-thirty-two-characters1", "binary": "/usr/bin/qemu-system-x86_64", "machine": "q35", "accel": "tcg", "cpus": 4, "memory_bytes": 2147483648, "drives": [{"type": "Drive", "path": "/lab/odd, name.img", "format": "qcow2", "interface": "ide", "read_only": true}], "display": "vnc", "qemu_args": ["-rtc", "base=utc,clock=vm"], "run_as": 1000}, {"type": "Nic", "guest": "a-guest-of-thirty-two-characters", "index": 0, "model": "virtio-net-pci", "mac": "52:9c:9a:5a:12:00", "backend": {"type": "TapBackend", "tap": "tap/a-guest-of-thirty-two-characters/0"}, "boot": true}, {"type": "Nic", "guest": "a-guest-of-thirty-two-characters", "index": 1, "model": "usb-net", "mac": "52:52:2c:48:7e:fb", "backend": {"type": "TapBackend", "tap": "tap/a-guest-of-thirty-two-characters/1"}, "link_up": false, "bus": "usb-bus"}, {"type": "Nic", "guest": "a-guest-of-thirty-two-characters", "index": 2, "model": "virtio-net-pci", "mac": "52:b7:12:8c:b8:ae", "backend": {"type": "UserBackend", "hostname": "a-guest-of-thirty-two-characters"}}]
+[{"type": "Machine", "guest": "a-guest-of-thirty-two-characters", "lab": "a-name-of-thirty-two-characters1", "binary": "/usr/bin/qemu-system-x86_64", "machine": "q35", "accel": "tcg", "cpus": 4, "memory_bytes": 2147483648, "drives": [{"type": "Drive", "path": "/lab/odd, name.img", "format": "qcow2", "interface": "ide", "read_only": true}], "display": "vnc", "qemu_args": ["-rtc", "base=utc,clock=vm"], "run_as": 1000, "ports": 4, "usb": true}, {"type": "Nic", "guest": "a-guest-of-thirty-two-characters", "index": 0, "model": "virtio-net-pci", "mac": "52:9c:9a:5a:12:00", "backend": {"type": "TapBackend", "tap": "tap/a-guest-of-thirty-two-characters/0"}, "boot": true}, {"type": "Nic", "guest": "a-guest-of-thirty-two-characters", "index": 1, "model": "usb-net", "mac": "52:52:2c:48:7e:fb", "backend": {"type": "TapBackend", "tap": "tap/a-guest-of-thirty-two-characters/1"}, "link_up": false, "bus": "usb-bus"}, {"type": "Nic", "guest": "a-guest-of-thirty-two-characters", "index": 2, "model": "virtio-net-pci", "mac": "52:b7:12:8c:b8:ae", "backend": {"type": "UserBackend", "hostname": "a-guest-of-thirty-two-characters"}}]
 END
 
 # guest a-guest-of-thirty-two-characters
@@ -182,6 +196,8 @@ END
     -m size=2097152K \
     -chardev socket,id=qmp,fd=3,server=on,wait=off \
     -mon chardev=qmp,mode=control \
+    -chardev socket,id=events,fd=5,server=on,wait=off \
+    -mon chardev=events,mode=control \
     -chardev socket,id=serial,fd=4,server=on,wait=off,logfile=/run/user/1000/qlan/odd-names/guest/a-guest-of-thirty-two-characters/qemu/serial.log,logappend=on \
     -serial chardev:serial \
     -pidfile /run/user/1000/qlan/odd-names/guest/a-guest-of-thirty-two-characters/qemu/pid \
@@ -190,15 +206,21 @@ END
     -S \
     -drive 'if=ide,format=qcow2,file=/lab/odd,, name.img,readonly=on' \
     -device qemu-xhci,id=xhci \
-    -netdev tap,id=net0,fd=5 \
-    -device virtio-net-pci,id=nic0,netdev=net0,mac=52:9c:9a:5a:12:00,bootindex=0 \
-    -netdev tap,id=net1,fd=6 \
+    -device pcie-root-port,id=port-nic0,bus=pcie.0,chassis=1 \
+    -device pcie-root-port,id=port-nic2,bus=pcie.0,chassis=2 \
+    -device pcie-root-port,id=port-0,bus=pcie.0,chassis=3 \
+    -device pcie-root-port,id=port-1,bus=pcie.0,chassis=4 \
+    -device pcie-root-port,id=port-2,bus=pcie.0,chassis=5 \
+    -device pcie-root-port,id=port-3,bus=pcie.0,chassis=6 \
+    -netdev tap,id=net0,fd=6 \
+    -device virtio-net-pci,id=nic0,netdev=net0,mac=52:9c:9a:5a:12:00,bootindex=0,bus=port-nic0 \
+    -netdev tap,id=net1,fd=7 \
     -device usb-net,id=nic1,netdev=net1,mac=52:52:2c:48:7e:fb \
     -netdev user,id=net2,hostname=a-guest-of-thirty-two-characters \
-    -device virtio-net-pci,id=nic2,netdev=net2,mac=52:b7:12:8c:b8:ae,romfile= \
+    -device virtio-net-pci,id=nic2,netdev=net2,mac=52:b7:12:8c:b8:ae,romfile=,bus=port-nic2 \
     -rtc base=utc,clock=vm <<END
-0 link set dev a-guest-o-43428 master a-network-1a58e mtu 1500 group 1902916825 alias qlan:odd-names:tap/a-guest-of-thirty-two-characters/0 up
-${pid_pit} link set dev a-guest-o-29d43 master pit-ece45 mtu 1500 group 1902916825 alias qlan:odd-names:tap/a-guest-of-thirty-two-characters/1 up
+0 ip link set dev a-guest-o-43428 master a-network-1a58e mtu 1500 group 1902916825 alias qlan:odd-names:tap/a-guest-of-thirty-two-characters/0 up
+${pid_pit} ip link set dev a-guest-o-29d43 master pit-ece45 mtu 1500 group 1902916825 alias qlan:odd-names:tap/a-guest-of-thirty-two-characters/1 up
 END
 
 mkdir -p /run/user/1000/qlan/odd-names/guest/suspect
@@ -217,6 +239,8 @@ END
     -m size=524288K \
     -chardev socket,id=qmp,fd=3,server=on,wait=off \
     -mon chardev=qmp,mode=control \
+    -chardev socket,id=events,fd=5,server=on,wait=off \
+    -mon chardev=events,mode=control \
     -chardev socket,id=serial,fd=4,server=on,wait=off,logfile=/run/user/1000/qlan/odd-names/guest/suspect/qemu/serial.log,logappend=on \
     -serial chardev:serial \
     -pidfile /run/user/1000/qlan/odd-names/guest/suspect/qemu/pid \
@@ -224,8 +248,8 @@ END
     -kernel /lab/vmlinuz \
     -initrd /lab/initrd.gz \
     -append 'console=ttyS0 x="a b"' \
-    -netdev tap,id=net0,fd=5 \
+    -netdev tap,id=net0,fd=6 \
     -device virtio-net-pci,id=nic0,netdev=net0,mac=52:b7:56:a9:70:d5,romfile= <<END
-${pid_0net} link set dev suspect.0-b1b6c master 0net-65e29 mtu 1500 group 1902916825 alias qlan:odd-names:tap/suspect/0 up
+${pid_0net} ip link set dev suspect.0-b1b6c master 0net-65e29 mtu 1500 group 1902916825 alias qlan:odd-names:tap/suspect/0 up
 END
 

@@ -1,0 +1,38 @@
+"""A table of nftables that is all ours, as commands (nft(8)).
+
+It is replaced in one transaction: `table X` makes it if it is not there, so that `delete table X` never fails.  How the
+kernel lists it is kept: by that a later change by somebody else is seen.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from qlan.render.command import Command, Nft, Remove, Save, Write
+from qlan.render.enter import enter
+from qlan.render.scene import Scene
+from qlan.resources import codec
+from qlan.resources.model import Filter, Partition, PortMap
+
+
+def made(one: Filter | Partition | PortMap, name: str, rules: str, folder: Path, scene: Scene) -> list[Command]:
+    """What it is, the table, its listing.  name: with its family.  Of maps only what they are is listed: their
+    elements come and go by themselves."""
+    entered = [word for word in enter(one.namespace, rootless=scene.rootless) if word != "--pid"]
+    terse = ["-t"] if isinstance(one, PortMap) else []
+    listing = (*entered, "nft", "-j", *terse, "list", "table", *name.split())
+    return [
+        Write(folder / "resource.json", json.dumps(codec.encode(one))),
+        Nft(one.namespace, _fresh(name) + rules),
+        Save(listing, folder / "listing.json"),
+    ]
+
+
+def gone(one: Filter | Partition | PortMap, name: str, folder: Path) -> list[Command]:
+    """The table, then its files."""
+    return [Nft(one.namespace, _fresh(name), gone_is_fine=True), Remove(folder)]
+
+
+def _fresh(name: str) -> str:
+    return f"table {name}\ndelete table {name}\n"

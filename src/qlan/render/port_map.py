@@ -1,0 +1,129 @@
+"""Published ports that the kernel leads to guests, as commands: a table a network, an element a port.
+
+Two maps hold the ports, by whether they are of one address of this machine or of all; adding one costs the same however
+many there are.  The rest is left to the sockets of the relay, which hold every port: what this machine sends to its own
+loopback addresses (there the kernel would need route_localnet, or has no way at all), and what comes by a link that is
+no entrance: from labs, whose guests must see a neighbour's call come from the host to answer it to the host.
+
+Postrouting: where guests know no way to others than the host, every caller comes with the host's address.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from qlan.render import nft_table, relay
+from qlan.render.command import Command, Disconnect, Nft
+from qlan.render.scene import Scene
+from qlan.resources.model import PortMap, PublishedPort
+
+EXACT, ANY = "exact", "any"  # maps: ports of one address, ports of all addresses of this machine
+_MAPS = {
+    EXACT: "typeof ip daddr . meta l4proto . th dport : ip daddr . th dport",
+    ANY: "typeof meta l4proto . th dport : ip daddr . th dport",
+}
+
+
+def table(lab: str, network: str) -> str:
+    """The table's name: like that of the network's filter, and no name has a dot."""
+    return f"qlan.{lab}.{network}.ports"
+
+
+def create(one: PortMap, scene: Scene) -> list[Command]:
+    """The table without ports (each comes by itself), and how the kernel lists it."""
+    return _made(one, scene, ())
+
+
+def change(before: PortMap, after: PortMap, scene: Scene) -> list[Command]:
+    """Replaced whole, in one transaction, with all its ports."""
+    ports = [port for port in scene.resources.values() if isinstance(port, PublishedPort) and port.portmap == after.key]
+    return _made(after, scene, ports)
+
+
+def delete(one: PortMap, scene: Scene) -> list[Command]:
+    """The table and its files; datagrams that were on their way through it go no further."""
+    led = [Disconnect("udp", str(subnet)) for subnet in one.subnets]
+    return [*nft_table.gone(one, _name(one), scene.layout.port_map(one.network)), *led]
+
+
+def create_port(port: PublishedPort, scene: Scene) -> list[Command]:
+    """The relay's socket first: it holds the port, or somebody else does and is named."""
+    return [*relay.create_port(port, scene), *_added(port, scene)]
+
+
+def change_port(before: PublishedPort, after: PublishedPort, scene: Scene) -> list[Command]:
+    """Into its map, or out of it; the relay has it all the while."""
+    out = _removed(before, scene) if before.portmap in scene.resources else []
+    return [*out, *_added(after, scene)]
+
+
+def delete_port(port: PublishedPort, scene: Scene) -> list[Command]:
+    """Out of its map first, so that nobody comes by it any more.  TCP connections that are open go on."""
+    return [*_removed(port, scene), *relay.delete_port(port, scene)]
+
+
+def name_of_map(port: PublishedPort) -> str:
+    """Which of the two maps it is in."""
+    return EXACT if int(port.host_address) else ANY
+
+
+def element(port: PublishedPort) -> tuple[tuple[str | int, ...], tuple[str | int, ...]]:
+    """Its key in the map, and where that leads."""
+    address = (str(port.host_address),) if int(port.host_address) else ()
+    return (*address, port.protocol, port.host_port), (str(port.guest_address), port.guest_port)
+
+
+def _made(one: PortMap, scene: Scene, ports: Sequence[PublishedPort]) -> list[Command]:
+    text = _rules(one) + "".join(_line("add", port, scene) for port in ports)
+    return nft_table.made(one, _name(one), text, scene.layout.port_map(one.network), scene)
+
+
+def _name(one: PortMap) -> str:
+    return f"inet {table(one.lab, one.network)}"
+
+
+def _added(port: PublishedPort, scene: Scene) -> list[Command]:
+    return [Nft("", _line("add", port, scene))] if port.portmap else []
+
+
+def _removed(port: PublishedPort, scene: Scene) -> list[Command]:
+    if not port.portmap:
+        return []
+    address = str(port.host_address) if int(port.host_address) else ""
+    led = Disconnect("udp", str(port.guest_address), port.guest_port, address, port.host_port)
+    return [Nft("", _line("delete", port, scene)), *([led] if port.protocol == "udp" else [])]
+
+
+def _line(verb: str, port: PublishedPort, scene: Scene) -> str:
+    key, target = (" . ".join(map(str, words)) for words in element(port))
+    leads = f" : {target}" if verb == "add" else ""
+    return f"{verb} element inet {table(scene.lab, port.network)} {name_of_map(port)} {{ {key}{leads} }}\n"
+
+
+def _rules(one: PortMap) -> str:
+    link = f'"{one.link}"'
+    entrances = ", ".join(f'"{name}"' for name in one.entrances)
+    passing = [f"oifname {link} ct status dnat ct direction original counter accept"]
+    if one.guards:
+        passing += [f"iifname {link} ct status dnat accept",
+                    f"iifname {link} oifname {link} accept",  # bridge-nf-call-iptables has bridged frames come here
+                    f"iifname {link} counter reject with icmpx admin-prohibited",
+                    f"oifname {link} counter reject with icmpx admin-prohibited"]  # fmt: skip
+    chains = {
+        "lead": ["dnat ip to ip daddr . meta l4proto . th dport map @exact",
+                 "fib daddr type local dnat ip to meta l4proto . th dport map @any"],
+        "output": ["type nat hook output priority -100; policy accept;", "ip daddr != 127.0.0.0/8 jump lead"],
+        "passing": ["type filter hook forward priority filter; policy accept;", *passing],
+    }  # fmt: skip
+    if one.entrances:
+        chains["prerouting"] = ["type nat hook prerouting priority dstnat; policy accept;",
+                                f"iifname {{ {entrances} }} jump lead"]  # fmt: skip
+    if not one.keeps_callers:
+        chains["postrouting"] = ["type nat hook postrouting priority srcnat; policy accept;",
+                                 f"oifname {link} ct status dnat counter masquerade"]  # fmt: skip
+    lines = [f"table inet {table(one.lab, one.network)} {{",
+             f'\tcomment "published ports of network {one.network} of lab {one.lab}, made by qlan"']  # fmt: skip
+    lines += [f"\tmap {name} {{ {kind}; }}" for name, kind in _MAPS.items()]
+    for name, rules in chains.items():
+        lines += [f"\tchain {name} {{", *(f"\t\t{rule}" for rule in rules), "\t}"]
+    return "\n".join([*lines, "}"]) + "\n"

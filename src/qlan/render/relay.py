@@ -1,0 +1,37 @@
+"""The relay and the ports it listens on, as commands."""
+
+from __future__ import annotations
+
+import json
+
+from qlan.render.command import Command, Publish, Remove, Serve, Stop, Withdraw
+from qlan.render.enter import enter
+from qlan.render.scene import Scene
+from qlan.resources import codec
+from qlan.resources.model import PublishedPort, Relay
+
+
+def create(relay: Relay, scene: Scene) -> list[Command]:
+    """The process, in the lab's network."""
+    where = enter(relay.namespace, rootless=scene.rootless)
+    return [Serve(relay.key, scene.layout.relay, where, relay.run_as)]
+
+
+def delete(relay: Relay, scene: Scene) -> list[Command]:
+    """The process, then its folder."""
+    stop = Stop(scene.layout.relay / "process", relay.key, mark=scene.layout.relay_mark)
+    return [stop, Remove(scene.layout.relay)]
+
+
+def create_port(port: PublishedPort, scene: Scene) -> list[Command]:
+    """A socket outside, handed to the relay."""
+    note = json.dumps(codec.encode(port))
+    return [
+        Publish(scene.layout.relay, port.key, port.protocol, (str(port.host_address), port.host_port),
+                (str(port.guest_address), port.guest_port), note)
+    ]  # fmt: skip
+
+
+def delete_port(port: PublishedPort, scene: Scene) -> list[Command]:
+    """It listens no more; connections that are open go on."""
+    return [Withdraw(scene.layout.relay, port.key)]

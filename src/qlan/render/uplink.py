@@ -1,0 +1,175 @@
+"""A NIC into its bridge and back, each in one `ip -batch`, with the way back on disk before the first step.
+
+Forth: the bridge gets the IPv4 addresses while the NIC still has them, then the NIC becomes its port, then everything
+else follows; only IPv6 addresses and routes are without a home for that moment (well under a millisecond each).
+Back: the same, each line such that doing it twice, or after half a way forth, ends the same.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from qlan.render.command import Command, InTurn, Remove, Stop, Sysctl, Write
+from qlan.render.scene import Scene
+from qlan.resources import codec
+from qlan.resources.model import HOST, Carried, Uplink
+
+GUARD = "guard"  # our watchdog's program, in the uplink's folder: it must not need ours while it runs
+_KNOWN_MODES = ("eui64", "none")  # the others need a secret that the bridge has not
+
+
+def create(uplink: Uplink, scene: Scene) -> list[Command]:
+    """The way back first, then the watchdog, then forth; `moved` says that all of it was done."""
+    folder = scene.layout.uplink(uplink.network)
+    watched = [InTurn(_guard("watch", folder))] if uplink.confirm_within_s else []
+    return [
+        *(Sysctl(HOST, path.replace("%", uplink.bridge), value) for path, value in uplink.carried.settings),
+        Write(folder / GUARD, program()),
+        *_way_back(uplink, folder),
+        Write(folder / "move", _text(forth(uplink))),
+        *watched,
+        InTurn(("ip", "-batch", str(folder / "move"))),
+        *_rules6(uplink, folder),
+        Write(folder / "moved", ""),
+    ]
+
+
+def delete(uplink: Uplink, scene: Scene) -> list[Command]:
+    """Back with what the bridge carries now; the watchdog lives until that is done."""
+    folder = scene.layout.uplink(uplink.network)
+    back = [
+        Write(folder / GUARD, program()),
+        *_way_back(uplink, folder),
+        InTurn(_guard("back", folder)),
+    ]
+    record, mark = folder / "process", scene.layout.guard_mark(uplink.network)
+    moved = uplink.enslaved or uplink.carried.addresses
+    return [*(back if moved else []), Stop(record, f"the watchdog of {uplink.nic}", mark), Remove(folder)]
+
+
+def program() -> str:
+    """The watchdog."""
+    return Path(__file__).with_name("uplink_guard").read_text(encoding="utf-8")
+
+
+def forth(uplink: Uplink) -> Iterator[str]:
+    """The lines that move everything from the NIC to the bridge."""
+    nic, bridge, carried = uplink.nic, uplink.bridge, uplink.carried
+    old, new = _words(carried, nic), _words(carried, bridge)
+    if carried.ipv6:
+        yield f"link set dev {bridge} addrgenmode none"
+    yield from (f"addr add {words}" for words in new.ipv4)
+    yield f"link set dev {nic} master {bridge} up"
+    yield from (f"rule del {words}" for words in old.rules)
+    yield from (f"route del {_lasting(words)}" for words in old.routes)
+    yield from (f"route del {words.replace('%', nic)}" for words in carried.prefixes6)
+    yield f"addr flush dev {nic}"
+    if carried.ipv6:
+        yield f"link set dev {nic} addrgenmode none"
+        yield from _ipv6("add", new.ipv6)
+    yield from (f"route add {words}" for words in new.routes)
+    yield from (f"rule add {words}" for words in new.rules)
+    if carried.ipv6 and carried.gen_mode == "eui64":
+        yield f"link set dev {bridge} addrgenmode eui64"
+
+
+def back(uplink: Uplink) -> Iterator[str]:
+    """The lines that move everything back, whatever of it is back already."""
+    nic, bridge, carried = uplink.nic, uplink.bridge, uplink.carried
+    old, new = _words(carried, nic), _words(carried, bridge)
+    yield from (f"addr replace {words}" for words in old.ipv4)
+    yield from (f"rule del {words}" for words in new.rules)
+    yield from (f"route del {_lasting(words)}" for words in new.routes)
+    yield from (f"route del {words.replace('%', bridge)}" for words in carried.prefixes6)
+    yield f"link set dev {nic} nomaster"
+    yield f"addr flush dev {bridge}"
+    if carried.ipv6:
+        yield from _ipv6("replace", old.ipv6)
+    yield from (f"route add {words}" for words in old.routes)
+    yield from (f"rule add {words}" for words in old.rules)
+    if carried.ipv6 and carried.gen_mode in _KNOWN_MODES:
+        yield f"link set dev {nic} addrgenmode {carried.gen_mode}"
+    if not carried.up:
+        yield f"link set dev {nic} down"
+
+
+def rules6(uplink: Uplink, source: str, target: str) -> Iterator[str]:
+    """The same of IPv6 rules, for an `ip -6` of their own: a batch takes a rule's family from nowhere else."""
+    rules = uplink.carried.rules6
+    yield from (f"rule del {words.replace('%', source)}" for words in rules)
+    yield from (f"rule add {words.replace('%', target)}" for words in rules)
+
+
+@dataclass(frozen=True, slots=True)
+class _Words:
+    """What is carried, in the words of one interface, the families of addresses apart."""
+
+    ipv4: list[str]
+    ipv6: list[str]
+    routes: list[str]
+    rules: list[str]
+
+
+def _words(carried: Carried, device: str) -> _Words:
+    addresses = [words.replace("%", device) for words in carried.addresses]
+    return _Words(
+        [words for words in addresses if ":" not in words.split()[0]],
+        [words for words in addresses if ":" in words.split()[0]],
+        [words.replace("%", device) for words in carried.routes],
+        [words.replace("%", device) for words in carried.rules],
+    )
+
+
+def _ipv6(verb: str, addresses: list[str]) -> Iterator[str]:
+    """Without duplicate address detection, in which an address is useless for a second: it was ours all the time.
+
+    The second line takes that word off again where it was not there before.
+    """
+    for words in reversed(addresses):  # the kernel lists the newest first
+        yield f"addr {verb} {words}" + ("" if " nodad" in words else " nodad")
+        if " nodad" not in words:
+            yield f"addr change {words}"
+
+
+def _lasting(route: str) -> str:
+    """A route to be removed: when it would have ended says nothing about which it is."""
+    words = route.split()
+    if "expires" in words:
+        place = words.index("expires")
+        words[place : place + 2] = []
+    return " ".join(words)
+
+
+def _way_back(uplink: Uplink, folder: Path) -> list[Command]:
+    told = {
+        "nic": uplink.nic,
+        "bridge": uplink.bridge,
+        "within_s": uplink.confirm_within_s,
+        "keep": uplink.keep_if_answered,
+        "gateways": uplink.carried.gateways,
+        "addresses": [words.split()[0] for words in uplink.carried.addresses],
+    }
+    return [
+        Write(folder / "undo", _text(back(uplink))),
+        Write(folder / "undo6", _text(rules6(uplink, uplink.bridge, uplink.nic))),
+        Write(folder / "guard.json", json.dumps(told)),
+        Write(folder / "resource.json", json.dumps(codec.encode(uplink))),
+    ]
+
+
+def _rules6(uplink: Uplink, folder: Path) -> list[Command]:
+    if not uplink.carried.rules6:
+        return []
+    path = folder / "move6"
+    return [Write(path, _text(rules6(uplink, uplink.nic, uplink.bridge))), InTurn(("ip", "-6", "-batch", str(path)))]
+
+
+def _text(lines: Iterator[str]) -> str:
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _guard(verb: str, folder: Path) -> tuple[str, ...]:
+    return ("python3", "-IS", str(folder / GUARD), verb, str(folder))
