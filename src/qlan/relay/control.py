@@ -1,0 +1,97 @@
+"""The control socket: `open` (with the sockets to listen on), `close`, `list`; one message asks, one or more answer.
+
+SOCK_SEQPACKET, JSON.  Whoever may connect to the socket (its owner, by its mode) may ask.  An answer is
+`{"error": TEXT}` or `{"ports": [...], "more": BOOL}`.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+from contextlib import suppress
+from typing import Any
+
+from qlan.relay import tcp, udp
+from qlan.relay.loop import READ, Loop
+from qlan.relay.port import Port
+
+FDS_MAX = 250  # in a message; SCM_MAX_FD is 253, net/scm.h
+MESSAGE_MAX = 128 << 10
+_LISTED_AT_ONCE = 200
+
+
+class Control:
+    """What is open, and who asks about it."""
+
+    def __init__(self, listening: socket.socket, loop: Loop) -> None:
+        self._socket = listening
+        self._loop = loop
+        self._pipes = tcp.Pipes()
+        self._listeners: dict[str, tcp.Listener | udp.Listener] = {}
+        listening.setblocking(False)
+        loop.add(listening.fileno(), READ, self._accept)
+
+    def _accept(self, events: int) -> None:
+        with suppress(OSError):
+            asker, _ = self._socket.accept()
+            asker.setblocking(False)
+            self._loop.add(asker.fileno(), READ, lambda _: self._hear(asker))
+
+    def _hear(self, asker: socket.socket) -> None:
+        fds: list[int] = []
+        try:
+            message, fds, _, _ = socket.recv_fds(asker, MESSAGE_MAX, FDS_MAX)
+            if not message:
+                self._leave(asker)
+                return
+            self._answer(asker, self._asked(json.loads(message), fds))
+        except BlockingIOError:
+            return
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            with suppress(OSError):
+                asker.send(json.dumps({"error": f"{type(error).__name__}: {error}"}).encode())
+            self._leave(asker)
+
+    def _leave(self, asker: socket.socket) -> None:
+        self._loop.remove(asker.fileno())
+        asker.close()
+
+    def _answer(self, asker: socket.socket, ports: list[dict[str, Any]]) -> None:
+        asker.setblocking(True)  # an asker that does not listen would hold everybody up: not for long
+        asker.settimeout(1.0)
+        for start in range(0, max(1, len(ports)), _LISTED_AT_ONCE):
+            part = ports[start : start + _LISTED_AT_ONCE]
+            more = start + _LISTED_AT_ONCE < len(ports)
+            asker.send(json.dumps({"ports": part, "more": more}).encode())
+        asker.setblocking(False)
+
+    def _asked(self, message: dict[str, Any], fds: list[int]) -> list[dict[str, Any]]:
+        if "open" in message:
+            return self._open(message["open"], fds)
+        if "close" in message:
+            return self._close(message["close"])
+        if not message["list"]:
+            return []
+        return [
+            {"key": one.port.key, "note": one.port.note, "connections": one.port.connections}
+            for one in self._listeners.values()
+        ]
+
+    def _open(self, specs: list[dict[str, Any]], fds: list[int]) -> list[dict[str, Any]]:
+        sockets = [socket.socket(fileno=fd) for fd in fds]
+        for spec, one in zip(specs, sockets, strict=True):
+            port = Port(spec["key"], spec["note"], (spec["address"], spec["port"]), spec["only"])
+            if old := self._listeners.pop(port.key, None):
+                old.close()
+            self._listeners[port.key] = (
+                tcp.Listener(port, one, self._loop, self._pipes)
+                if one.type == socket.SOCK_STREAM
+                else udp.Listener(port, one, self._loop)
+            )
+        return []
+
+    def _close(self, keys: list[str]) -> list[dict[str, Any]]:
+        for key in keys:
+            if one := self._listeners.pop(key, None):
+                one.close()
+        return []
