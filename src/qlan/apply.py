@@ -12,9 +12,25 @@ from itertools import groupby
 from typing import Protocol
 
 from qlan.errors import ApplyError, DriftError, QlanError, RestoreError
-from qlan.planning import text
+from qlan.host.process import STOP_GRACE_S
+from qlan.planning import scope, text
 from qlan.planning.plan import Action, Plan, Step, plan
-from qlan.resources.model import Address, Bridge, Machine, Nic, PortForward, Resource, Resources, Tap
+from qlan.resources.model import (
+    Address,
+    Adopted,
+    Bridge,
+    Ifb,
+    Machine,
+    Macvlan,
+    Macvtap,
+    Nic,
+    PortForward,
+    Resource,
+    Resources,
+    Shaping,
+    Tap,
+    Trunk,
+)
 
 _SETTLE_S, _SETTLE_POLL_S = 5.0, 0.01
 
@@ -22,22 +38,34 @@ Progress = Callable[[Sequence[Step]], None]
 
 _FAMILY = {
     Bridge: "links",
+    Trunk: "links",
+    Macvlan: "links",
+    Macvtap: "links",
     Address: "links",
     Tap: "links",
+    Ifb: "links",
+    Shaping: "links",
     Machine: "machines",
+    Adopted: "machines",
     Nic: "machines",
     PortForward: "machines",
 }
 
 
+_RESTORE_ROUNDS = 2  # a process that was being started may be seen only after the first
+
+
 class Host(Protocol):
-    """A place where resources are: the real one (host/real.py) or a pretended one (testing.py)."""
+    """A place where resources are: the real one (live.py) or a pretended one (testing.py)."""
 
     def read(self) -> Resources:
         """What is there now, by key."""
 
     def run(self, steps: Sequence[Step], resources: Mapping[str, Resource]) -> None:
         """Do some steps; resources: what will be there in the end."""
+
+    def hurry(self) -> None:
+        """From now on end guests without asking them: they are as young as the change that is being undone."""
 
 
 def apply(
@@ -62,14 +90,40 @@ def apply(
             host.run(steps, wanted)
             if progress:
                 progress(steps)
+        if todo:
+            verify(wanted, host)
+    except DriftError:
+        raise
     except BaseException as error:
         restore(before, host, error)
         if isinstance(error, QlanError):
             raise _failed(error) from error
         raise
-    if todo:
-        verify(wanted, host)
     return todo
+
+
+def read_without(host: Host, wanted: Resources) -> Resources:
+    """What is there, adopted guests that are not wanted any more (the record was lost) without what they were lent."""
+    there = host.read()
+    lost = [guest for guest in scope.adopted(there) if f"machine/{guest}" not in wanted]
+    return give_back(host, there, lost) if lost else there
+
+
+def give_back(host: Host, there: Resources, guests: Sequence[str] = (), grace_s: float = STOP_GRACE_S) -> Resources:
+    """Take back what adopted guests were lent, before they are forgotten; what is there then.
+
+    guests: which, () for all.  grace_s: 0: a QEMU that does not answer is let go of as it is.  QmpError, NotInTime.
+    """
+    lent = scope.adopted(there, guests)
+    if not lent:
+        return there
+    try:
+        apply(scope.given_back(there, lent), host, before=there)
+    except QlanError as error:
+        if grace_s > 0:
+            error.hint = f"{error.hint}; `qlan down --force` lets go of it as it is".removeprefix("; ")
+            raise
+    return host.read()
 
 
 def batches(todo: Plan) -> list[list[Step]]:
@@ -95,14 +149,19 @@ def verify(wanted: Resources, host: Host) -> None:
 def restore(before: Resources, host: Host, cause: BaseException) -> None:
     """Plan back to what was there; every step is tried.  RestoreError names what could not be put back."""
     failures: list[str] = []
-    for steps in batches(plan(before, host.read())):
-        for step in steps if steps[0].action is Action.DELETE and len(steps) > 1 else [None]:
-            try:
-                host.run(steps if step is None else [step], before)
-            except QlanError as error:
-                failures.append(str(error))
-    left = text.lines(plan(before, host.read()))
-    if left:
+    host.hurry()
+    todo = plan(before, host.read())
+    for _ in range(_RESTORE_ROUNDS):
+        for steps in batches(todo):
+            for step in steps if steps[0].action is Action.DELETE and len(steps) > 1 else [None]:
+                try:
+                    host.run(steps if step is None else [step], before)
+                except QlanError as error:
+                    failures.append(str(error))
+        todo = plan(before, host.read())
+        if not todo or failures:
+            break
+    if left := text.lines(todo):
         raise RestoreError(
             f"{_first_line(cause)}; putting the host back failed too: {'; '.join(failures) or '?'}",
             left=left,

@@ -11,9 +11,9 @@ import json
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from ipaddress import IPv4Address, IPv4Network
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field, replace
+from ipaddress import IPv4Address, IPv4Network, IPv6Network
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,23 +22,32 @@ from qlan.host import files
 from qlan.realm import Realm
 from qlan.render.layout import Layout
 from qlan.resources import codec
-from qlan.resources.model import Resource, Resources
+from qlan.resources.model import Forwarding, Ifb, Partition, PortMap, Resource, Resources, Shaping
 
 if TYPE_CHECKING:
+    from qlan.topology.bends import Bends
+    from qlan.topology.changes import Change
     from qlan.topology.model import Picks
 
 _POLL_S = 0.05  # flock(2) has no time limit of its own
+_BY_THEMSELVES = (Shaping, Ifb, Partition, PortMap, Forwarding)  # what comes and goes with bends and ports
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What was wanted last.  digest: of the file's text, to see whether it was edited since."""
+    """What was wanted last.  digest: of the file's text, to see whether it was edited since.  unsaved: what is wanted
+    beside the file, as `+ KEY` and `- KEY`.  changes: NICs changed by hand, likewise.  bends: what stays until it is
+    taken back, whatever the file says.
+    """
 
     lab: str
     realm: Realm
     source: Path | None
     digest: str
     wanted: Resources = field(default_factory=dict)
+    unsaved: tuple[str, ...] = ()
+    changes: tuple[Change, ...] = ()
+    bends: Bends | None = None
 
 
 @contextmanager
@@ -64,6 +73,31 @@ def locked(path: Path, *, wait_s: float, what: str) -> Iterator[None]:
         yield
     finally:
         os.close(fd)
+
+
+def is_held(path: Path) -> bool:
+    """Whether somebody holds a lock file just now."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(fd)
+    return False
+
+
+def digest(path: Path) -> str:
+    """Of a file's text; "" if it cannot be read."""
+    import hashlib
+
+    try:
+        return hashlib.blake2s(path.read_bytes()).hexdigest()
+    except OSError:
+        return ""
 
 
 def _open_lock(path: Path) -> int:
@@ -112,9 +146,58 @@ def read_record(layout: Layout) -> Record | None:
     try:
         source = Path(data["source"]) if data["source"] else None
         wanted = {one.key: one for one in map(codec.decode, data["wanted"])}
-        return Record(data["lab"], Realm(data["realm"]), source, data["digest"], wanted)
+        unsaved = tuple(data.get("unsaved", ()))
+        return Record(
+            data["lab"], Realm(data["realm"]), source, data["digest"], wanted, unsaved, _changes(data), _bends(data)
+        )
     except (ValueError, KeyError, TypeError, AttributeError):
         return None
+
+
+def unsaved(before: Record, wanted: Mapping[str, Resource]) -> tuple[str, ...]:
+    """What differs from the file when this is wanted instead of what was before: what goes back cancels out.
+
+    Bends are none of it, nor what they are made of; and what ports bring along is not worth a word.
+    """
+    signs = {line[2:]: line[0] for line in before.unsaved}
+    old, new = (
+        {key for key, one in found.items() if not isinstance(one, _BY_THEMSELVES)} for found in (before.wanted, wanted)
+    )
+    for sign, keys in (("+", new - old), ("-", old - new)):
+        for key in sorted(keys):
+            if signs.get(key, sign) == sign:
+                signs[key] = sign
+            else:
+                del signs[key]
+    return tuple(f"{sign} {key}" for key, sign in signs.items())
+
+
+def _changes(data: Any) -> tuple[Change, ...]:
+    if not data.get("changes"):
+        return ()
+    from qlan.topology.changes import Change
+
+    return tuple(Change(**one | ({"found": codec.decode_part(one["found"])} if one.get("found") else {}))
+                 for one in data["changes"])  # fmt: skip
+
+
+def _bends(data: Any) -> Bends | None:
+    if not data.get("bends"):
+        return None
+    from qlan.topology.bends import Bends, Impairment
+
+    bends = data["bends"]
+    return Bends(tuple(Impairment(**one) for one in bends["impairments"]), tuple(map(tuple, bends["sides"])))
+
+
+def is_edited(layout: Layout, record: Record | None) -> bool:
+    """Whether the file has another text than at the last `up`; it is read only if it was touched since."""
+    if record is None or record.source is None or not record.digest:
+        return False
+    with suppress(OSError):
+        if record.source.stat().st_ctime < layout.record.stat().st_mtime:
+            return False
+    return digest(record.source) != record.digest
 
 
 def write_record(layout: Layout, record: Record) -> None:
@@ -129,9 +212,16 @@ def record_text(record: Record) -> str:
         "realm": record.realm.value,
         "source": str(record.source) if record.source else None,
         "digest": record.digest,
+        "unsaved": record.unsaved,
         "wanted": [codec.encode(one) for one in record.wanted.values()],
+        **({"changes": [_change_data(one) for one in record.changes]} if record.changes else {}),
+        **({"bends": asdict(record.bends)} if record.bends else {}),
     }
     return json.dumps(data)
+
+
+def _change_data(change: Change) -> dict[str, Any]:
+    return {**asdict(replace(change, found=None)), **({"found": codec.encode(change.found)} if change.found else {})}
 
 
 def intend(layout: Layout, resources: Sequence[Resource]) -> None:
@@ -178,8 +268,28 @@ def write_picks(layout: Layout, picks: Picks) -> None:
         "subnets": {name: str(subnet) for name, subnet in picks.subnets.items()},
         "addresses": {name: str(address) for name, address in picks.addresses.items()},
         "ports": dict(picks.ports),
+        "prefixes": {name: str(prefix) for name, prefix in picks.prefixes.items()},
     }
     files.write(layout.picks, json.dumps(data, indent=1) + "\n")
+
+
+@contextmanager
+def picking(layout: Layout, *, wait_s: float) -> Iterator[None]:
+    """Nobody else picks for any lab of this user meanwhile."""
+    with locked(layout.state_root / ".lock", wait_s=wait_s, what="the list of picks"):
+        yield
+
+
+def forget_picks(layout: Layout, *, wait_s: float) -> None:
+    """As if nothing had ever been picked for the lab; with the last lab's picks the folder of them all goes."""
+    if not layout.state_root.exists():
+        return
+    with picking(layout, wait_s=wait_s):
+        files.remove(layout.picks.parent)
+        if [entry.name for entry in layout.state_root.iterdir()] == [".lock"]:
+            files.remove(layout.state_root / ".lock")
+            with suppress(OSError):  # somebody came in between and made it anew
+                layout.state_root.rmdir()
 
 
 def other_picks(layout: Layout) -> Mapping[str, Picks]:
@@ -212,6 +322,29 @@ def find_lab(layout: Layout, source: Path) -> str | None:
     return None
 
 
+def check_same(layout: Layout, before: Record | None, name: str, realm: Realm, source: Path | None) -> None:
+    """ConflictError: a lab of this name is up from another file or in the other realm, or this file's has another name.
+
+    before: what is up by this name.
+    """
+    other = find_lab(layout, source) if source and not before else None
+    if other and other != name:
+        raise ConflictError(
+            f"this file's lab is up already, under the name it had: `{other}`",
+            where=str(source),
+            hint=f"take that one down first: qlan down -l {other}",
+        )
+    if before and before.source and source and before.source != source:
+        raise ConflictError(
+            f"a lab named `{name}` is up already, from {before.source}",
+            hint=f"write another `lab:` name, or take that one down: qlan down -f {before.source}",
+        )
+    if before and before.realm is not realm:
+        raise ConflictError(
+            f"lab `{name}` is up in the {before.realm} realm", hint="`qlan down` first, then up in the other"
+        )
+
+
 def _picks(data: Any) -> Picks:
     from qlan.topology.model import Picks
 
@@ -220,6 +353,7 @@ def _picks(data: Any) -> Picks:
             {name: IPv4Network(subnet) for name, subnet in data["subnets"].items()},
             {name: IPv4Address(address) for name, address in data["addresses"].items()},
             {name: int(port) for name, port in data["ports"].items()},
+            {name: IPv6Network(prefix) for name, prefix in data.get("prefixes", {}).items()},
         )
     except (ValueError, KeyError, TypeError, AttributeError):
         return Picks({}, {}, {})  # none yet, or damaged: it is picked anew

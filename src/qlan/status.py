@@ -2,15 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from qlan.errors import UsageError
 from qlan.host import leases
 from qlan.host.leases import Lease
+from qlan.names import endpoint, interface_id
 from qlan.planning.plan import plan
 from qlan.render.layout import Layout
-from qlan.resources.model import Dnsmasq, Machine, Nic, PortForward, Resource, Tap, TapBackend, UserBackend
+from qlan.resources.model import (
+    Address,
+    Adopted,
+    Dnsmasq,
+    ForeignBackend,
+    HelperBackend,
+    Machine,
+    MacvtapBackend,
+    Nic,
+    PortForward,
+    PortMap,
+    PublishedPort,
+    Resource,
+    Tap,
+    TapBackend,
+    UserBackend,
+    WireBackend,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +37,8 @@ class NicStatus:
     """One NIC.  network: its name, or `user`.
 
     address_state: `lease`, `reserved` (no lease yet), `static` (the guest sets it itself), `built in` (user mode's own
-    DHCP) or "" (none is known).  expires_s: seconds since the epoch, None: no lease.
+    DHCP) or "" (none is known).  expires_s: seconds since the epoch, None: no lease.  callers_seen_as: the
+    address that the guest sees instead of that of who comes through a forward.
     """
 
     index: int
@@ -30,11 +50,27 @@ class NicStatus:
     expires_s: int | None
     link: str
     forwards: tuple[str, ...]
+    callers_seen_as: str = ""
+    address6: str = ""
+    address6_state: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseStatus:
+    """One lease.  guest: "" for one that is not of the file; name: what it calls itself; how: `reserved`, `dynamic`."""
+
+    network: str
+    address: str
+    mac: str
+    guest: str
+    name: str
+    how: str
+    expires_s: int
 
 
 @dataclass(frozen=True, slots=True)
 class GuestStatus:
-    """One guest.  state: `running` or `stopped`."""
+    """One guest.  state: `running`, `stopped`, or `adopted` (somebody else started it, and it runs)."""
 
     name: str
     state: str
@@ -44,7 +80,10 @@ class GuestStatus:
 
 @dataclass(frozen=True, slots=True)
 class LabStatus:
-    """A whole lab.  drift: the plan that `up` would carry out to repair it, a line a step."""
+    """A whole lab.  drift: the plan that `up` would carry out to repair it, a line a step.  unsaved: what was changed
+    while it ran and is not in the file (`+ KEY`, `- KEY`).  by_hand: changes of NICs likewise, in words.
+    bends: bad links, in words: they stay until they are taken back.
+    """
 
     lab: str
     realm: str
@@ -52,6 +91,9 @@ class LabStatus:
     guests: tuple[GuestStatus, ...]
     drift: tuple[str, ...]
     edited: bool = False
+    unsaved: tuple[str, ...] = ()
+    by_hand: tuple[str, ...] = ()
+    bends: tuple[str, ...] = ()
 
 
 def all_leases(layout: Layout, wanted: Mapping[str, Resource]) -> dict[str, dict[str, Lease]]:
@@ -63,6 +105,29 @@ def all_leases(layout: Layout, wanted: Mapping[str, Resource]) -> dict[str, dict
     }
 
 
+def lease_list(layout: Layout, known: Mapping[str, Resource]) -> list[LeaseStatus]:
+    """Every lease of both families that the lab's servers have given, in the order of networks and addresses."""
+    names = {(network_of(one, known), one.mac): one.guest for one in known.values() if isinstance(one, Nic)}
+    found = []
+    for server in known.values():
+        if not isinstance(server, Dnsmasq):
+            continue
+        kept = {str(one): mac for mac, *both in _reserved(server) for one in both}
+        path = layout.leases(server.network)
+        there = [*leases.read(path), *leases.read6(path)]
+        for lease in sorted(there, key=lambda one: (one.address.version, int(one.address))):
+            address = str(lease.address)
+            mac = lease.mac or kept.get(address, "")
+            guest = names.get((server.network, mac), "")
+            how = "reserved" if kept.get(address) == mac else "dynamic"
+            found.append(LeaseStatus(server.network, address, mac, guest, lease.name, how, lease.expires_s))
+    return found
+
+
+def _reserved(server: Dnsmasq) -> list[tuple[str, str, str]]:
+    return [(one.mac, str(one.address or ""), str(one.address6 or "")) for one in server.reservations]
+
+
 def guests(
     layout: Layout, wanted: Mapping[str, Resource], present: Mapping[str, Resource], pids: Mapping[str, int]
 ) -> tuple[GuestStatus, ...]:
@@ -70,20 +135,41 @@ def guests(
     known = {**wanted, **{key: one for key, one in present.items() if key not in wanted}}
     by_network = all_leases(layout, known)
     nics: dict[str, list[NicStatus]] = {}
-    forwards = _forwards(known)
+    forwards, callers = _forwards(known), _all_seen_as(known)
     for one in known.values():
         if isinstance(one, Nic):
-            nics.setdefault(one.guest, []).append(_nic(one, known, by_network, forwards, present))
+            seen = _nic(one, known, by_network, (forwards, callers), present)
+            address6, how6 = _address6(one, seen.network, known, layout)
+            nics.setdefault(one.guest, []).append(replace(seen, address6=address6, address6_state=how6))
     return tuple(
         GuestStatus(
             one.guest,
-            "running" if one.guest in pids else "stopped",
+            "stopped" if one.guest not in pids else "adopted" if isinstance(one, Adopted) else "running",
             pids.get(one.guest),
             tuple(sorted(nics.get(one.guest, ()), key=lambda nic: nic.index)),
         )
         for one in known.values()
-        if isinstance(one, Machine)
+        if isinstance(one, Machine | Adopted)
     )
+
+
+def nics_of(guests: Iterable[GuestStatus], guest: str) -> tuple[NicStatus, ...]:
+    """The NICs of one of them; UsageError if it does not run."""
+    one = next((one for one in guests if one.name == guest), None)
+    if one is None or one.pid is None:
+        raise UsageError(f"guest `{guest}` is not running", hint=f"qlan up {guest}")
+    return one.nics
+
+
+def find_nic(nics: Iterable[NicStatus], guest: str, word: str) -> NicStatus:
+    """The one of these NICs of a guest that has this number, network or MAC; UsageError."""
+    found = [one for one in nics if word.lower() in (str(one.index), one.network, one.mac)]
+    if len(found) == 1:
+        return found[0]
+    known = ", ".join(f"{one.index} ({one.network})" for one in nics) or "none"
+    if found:
+        raise UsageError(f"guest `{guest}` has several NICs on `{word}`", hint=f"say its number: {known}")
+    raise UsageError(f"guest `{guest}` has no NIC `{word}`", hint=f"its NICs: {known}")
 
 
 def drift(wanted: Mapping[str, Resource], present: Mapping[str, Resource]) -> tuple[str, ...]:
@@ -97,23 +183,66 @@ def drift(wanted: Mapping[str, Resource], present: Mapping[str, Resource]) -> tu
 
 
 def network_of(nic: Nic, known: Mapping[str, Resource]) -> str:
-    """The name of the NIC's network, or `user`."""
+    """The name of the NIC's network, or `user`; of one that is not the lab's, QEMU's word for what it is on."""
     if isinstance(nic.backend, UserBackend):
         return "user"
+    if isinstance(nic.backend, ForeignBackend):
+        return nic.backend.kind or "none"
+    if isinstance(nic.backend, WireBackend | HelperBackend | MacvtapBackend):
+        return nic.backend.network
     tap = known.get(nic.backend.tap)
     return tap.network if isinstance(tap, Tap) else ""
+
+
+def seen_as(forward: PortForward | PublishedPort, known: Mapping[str, Resource]) -> str:
+    """The address that a guest sees instead of a caller's own: slirp's gateway, or the host's; "": it sees his.
+
+    passt keeps the caller's, but for this machine's loopback.
+    """
+    nic = known.get(f"nic/{forward.guest}/{forward.nic}")
+    by = known.get(forward.portmap) if isinstance(forward, PublishedPort) else None
+    if isinstance(by, PortMap) and by.keeps_callers:
+        return ""
+    if isinstance(nic, Nic) and has_passt(nic) and not forward.host_address.is_loopback:
+        return ""
+    return _seen_as(nic, known) if isinstance(nic, Nic) else ""
+
+
+def has_passt(nic: Nic) -> bool:
+    """Whether passt is its network."""
+    return isinstance(nic.backend, UserBackend) and nic.backend.backend == "passt"
+
+
+def _all_seen_as(known: Mapping[str, Resource]) -> dict[tuple[str, int], str]:
+    """By NIC: the address that stands for callers of one of its forwards at least."""
+    forwards = [one for one in known.values() if isinstance(one, PortForward | PublishedPort)]
+    return {(one.guest, one.nic): address for one in forwards if (address := seen_as(one, known))}
+
+
+def _seen_as(nic: Nic, known: Mapping[str, Resource]) -> str:
+    if user := nic.user:
+        subnet = user.subnet
+        return str(user.host or (subnet.network_address + 2 if subnet else "10.0.2.2"))
+    bridge = f"bridge/{network_of(nic, known)}"
+    own = (one.interface for one in known.values() if isinstance(one, Address) and one.link_key == bridge)
+    return next((str(one.ip) for one in own if one.version == 4), "")
 
 
 def _nic(
     nic: Nic,
     known: Mapping[str, Resource],
     by_network: Mapping[str, Mapping[str, Lease]],
-    forwards: Mapping[tuple[str, int], list[str]],
+    ways_in: tuple[Mapping[tuple[str, int], list[str]], Mapping[tuple[str, int], str]],
     present: Mapping[str, Resource],
 ) -> NicStatus:
-    network = network_of(nic, known)
+    network, (forwards, callers) = network_of(nic, known), ways_in
     address, state, expires = _address(nic, network, known, by_network)
-    cut = isinstance(nic.backend, TapBackend) and nic.backend.tap not in present
+    if isinstance(nic.backend, TapBackend):
+        cut = nic.backend.tap not in present
+    elif has_passt(nic):
+        cut = f"passt/{nic.guest}/{nic.index}" not in present
+    else:
+        cut = not isinstance(nic.backend, UserBackend | ForeignBackend) and nic.key not in present
     link = "down" if not nic.link_up else ("cut" if cut else "up")
     return NicStatus(
         nic.index,
@@ -125,14 +254,16 @@ def _nic(
         expires,
         link,
         tuple(forwards.get((nic.guest, nic.index), ())),
+        callers.get((nic.guest, nic.index), "") if not has_passt(nic) else "",
     )
 
 
 def _address(
     nic: Nic, network: str, known: Mapping[str, Resource], by_network: Mapping[str, Mapping[str, Lease]]
 ) -> tuple[str, str, int | None]:
-    if isinstance(nic.backend, UserBackend):
-        return str(nic.backend.dhcp_start or "10.0.2.15"), "built in", None
+    if user := nic.user:
+        first = user.subnet.network_address + 15 if user.subnet else "10.0.2.15"
+        return str(user.dhcp_start or first), "built in", None
     lease = by_network.get(network, {}).get(nic.mac)
     if lease:
         return str(lease.address), "lease", lease.expires_s
@@ -141,15 +272,31 @@ def _address(
     server = known.get(f"dnsmasq/{network}")
     if isinstance(server, Dnsmasq):
         for one in server.reservations:
-            if one.mac == nic.mac:
+            if one.mac == nic.mac and one.address:
                 return str(one.address), "reserved", None
     return "", "", None
+
+
+def _address6(nic: Nic, network: str, known: Mapping[str, Resource], layout: Layout) -> tuple[str, str]:
+    """Its IPv6 address and how it is known; `slaac`: what it makes of its MAC, unless it hides that (RFC 7217)."""
+    server = known.get(f"dnsmasq/{network}")
+    if nic.address6:
+        return str(nic.address6.ip), "static"
+    if not isinstance(server, Dnsmasq) or server.ipv6 is None:
+        return "", ""
+    own = next((one.address6 for one in server.reservations if one.mac == nic.mac), None)
+    for lease in leases.read6(layout.leases(network)):
+        if (lease.mac == nic.mac) if lease.mac else (lease.address == own):
+            return str(lease.address), "lease"
+    if server.ipv6.slaac:
+        return str(server.ipv6.address.network.network_address + interface_id(nic.mac)), "slaac"
+    return (str(own), "reserved") if own else ("", "")
 
 
 def _forwards(known: Mapping[str, Resource]) -> dict[tuple[str, int], list[str]]:
     found: dict[tuple[str, int], list[str]] = {}
     for one in known.values():
-        if isinstance(one, PortForward):
-            word = f"{one.host_address}:{one.host_port} -> {one.guest_port}/{one.protocol}"
+        if isinstance(one, PortForward | PublishedPort):
+            word = f"{endpoint(one.host_address, one.host_port)} -> {one.guest_port}/{one.protocol}"
             found.setdefault((one.guest, one.nic), []).append(word)
     return found

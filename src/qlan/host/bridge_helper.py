@@ -10,9 +10,10 @@ from __future__ import annotations
 import argparse
 import socket
 import sys
+from typing import Any
 
 from qlan.errors import QlanError, UsageError
-from qlan.host import user
+from qlan.host import files, user
 from qlan.host.link import parse_alias, rows
 from qlan.host.namespace import find_holder, holder, inside
 from qlan.host.run import run
@@ -66,8 +67,24 @@ def plug(layout: Layout, network: str, number: int) -> int:
     [tap] = open_taps(holder(layout, key), [name])
     mark = alias(layout.lab, mark_of(network, number))
     line = f"link set dev {name} master {bridge['ifname']} mtu {bridge['mtu']} group {link_group(layout.lab)}"
-    run([*inside(layout, key), "ip", "-batch", "-"], stdin=f"{line} alias {mark} up\n")
+    state = f"alias {mark} up"
+    wanted = _wanted(layout, network)
+    if wanted.get("isolates"):
+        line, state = f"{line}\nlink set dev {name}", f"{state} type bridge_slave isolated on"
+    run([*inside(layout, key), "ip", "-batch", "-"], stdin=f"{line} {state}\n")
+    if bridge["linkinfo"]["info_data"].get("vlan_filtering"):
+        vid = wanted.get("vlan", 1)
+        run([*inside(layout, key), "bridge", "vlan", "add", "dev", name, "vid", str(vid), "pvid", "untagged"])
     return tap
+
+
+def _wanted(layout: Layout, network: str) -> dict[str, Any]:
+    """The network's bridge as the lab's record has it; without one its ports are isolated, to be on the safe side."""
+    record = files.read_json(layout.record)
+    if not isinstance(record, dict):
+        return {"isolates": True}
+    rows = [one for one in record.get("wanted", ()) if one.get("type") == "Bridge" and one.get("network") == network]
+    return dict(rows[0]) if rows else {}
 
 
 def namespace_of(layout: Layout, network: str) -> str:

@@ -9,20 +9,51 @@ from __future__ import annotations
 import os
 import re
 import signal
+import sys
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
 
 from qlan.errors import CommandFailed, ConflictError, HostError
-from qlan.host import files, machine, process
+from qlan.host import conntrack, files, guest, machine, packet, process, relay, wire
+from qlan.host.macvtap import open_macvtaps
 from qlan.host.namespace import explain_denied, find_holder, holder
 from qlan.host.process import STOP_GRACE_S
 from qlan.host.run import run, run_all, shown, tool
 from qlan.host.tap import open_taps
 from qlan.names import link_group
-from qlan.render.command import Boot, Command, Hold, Ip, OpenTap, Release, Reload, Remove, Run, Stop, Sysctl, Write
+from qlan.render.command import (
+    HERE,
+    Adopt,
+    Amend,
+    Boot,
+    Borrow,
+    Command,
+    Disconnect,
+    Folder,
+    Forget,
+    GiveBack,
+    Hold,
+    InTurn,
+    Ip,
+    Nft,
+    OpenTap,
+    Publish,
+    Qmp,
+    Release,
+    Reload,
+    Remove,
+    Run,
+    Save,
+    Serve,
+    Stop,
+    Sysctl,
+    Withdraw,
+    Write,
+)
 from qlan.render.layout import Layout
 from qlan.render.namespace import enter
 
@@ -35,14 +66,30 @@ _FAMILY: dict[type[Command], tuple[str, int]] = {
     Sysctl: ("links", 2),
     Ip: ("links", 3),
     Write: ("start", 0),
-    Run: ("start", 1),
-    Boot: ("start", 1),
-    Reload: ("start", 1),
+    Folder: ("start", 0),
+    Forget: ("start", 0),
+    Nft: ("start", 1),
+    Serve: ("start", 0),
+    Publish: ("start", 0),
+    Save: ("start", 2),
+    Disconnect: ("start", 2),
+    Withdraw: ("start", 3),
+    Run: ("start", 3),
+    Boot: ("start", 3),
+    Adopt: ("start", 3),
+    Reload: ("start", 3),
     Stop: ("end", 0),
     Release: ("end", 0),
     Remove: ("end", 1),
     Hold: ("hold", 0),
+    InTurn: ("turn", 0),
+    Borrow: ("borrow", 0),
+    GiveBack: ("give back", 0),
+    Amend: ("live", 0),
+    Qmp: ("live", 0),
 }
+
+_PROGRAMS = {"ip": 3, "bridge": 4, "tc": 5}  # a link is a port before it has VLANs, and is there before its queue
 
 _DELETE = "link del dev "
 
@@ -68,9 +115,8 @@ class Executor:
 
     def close(self) -> None:
         """Let go of the TAPs that no machine took."""
-        for fd in self._taps.values():
-            os.close(fd)
-        self._taps.clear()
+        while self._taps:
+            os.close(self._taps.popitem()[1])
 
     def run(self, commands: Sequence[Command]) -> None:
         """All of them, in order; the first failure is raised, and nothing after it is done."""
@@ -79,13 +125,27 @@ class Executor:
             Sysctl: self._typed(self._sysctl, Sysctl),
             OpenTap: self._typed(self._open_taps, OpenTap),
             Write: self._typed(self._write, Write),
+            Folder: self._typed(self._folder, Folder),
             Remove: self._typed(self._remove, Remove),
             Hold: self._typed(self._hold, Hold),
             Release: self._typed(self._release, Release),
             Run: self._typed(self._run, Run),
+            InTurn: self._typed(self._in_turn, InTurn),
             Boot: self._typed(self._boot, Boot),
+            Adopt: self._typed(self._adopt, Adopt),
             Stop: self._typed(self._stop, Stop),
             Reload: self._typed(self._reload, Reload),
+            Forget: self._typed(self._forget, Forget),
+            Serve: self._typed(self._serve, Serve),
+            Nft: self._typed(self._nft, Nft),
+            Save: self._typed(self._save, Save),
+            Disconnect: self._typed(conntrack.disconnect, Disconnect),
+            Borrow: self._typed(packet.borrow, Borrow),
+            GiveBack: self._typed(packet.give_back, GiveBack),
+            Publish: self._typed(self._publish, Publish),
+            Withdraw: self._typed(relay.withdraw, Withdraw),
+            Amend: self._typed(self._amend, Amend),
+            Qmp: self._typed(self._qmp, Qmp),
         }
         for kind, group in _batches(commands):
             runners[kind](group)
@@ -95,15 +155,15 @@ class Executor:
         return lambda commands: runner([one for one in commands if isinstance(one, kind)])
 
     def _ip(self, commands: list[Ip]) -> None:
-        for namespace, batch in _by_namespace(commands):
+        for (namespace, program), batch in _by_program(commands):
             if batch[0].gone_is_fine and find_holder(self.layout, namespace) is None and namespace:
                 continue
             force = ["-force"] if all(one.gone_is_fine for one in batch) else []
             lines = [self._filled(one.line) for one in batch]
-            if force and self._is_whole_group(namespace, lines):
+            if force and program == "ip" and self._is_whole_group(namespace, lines):
                 lines = [f"link del group {link_group(self.layout.lab)}"]
             text = "".join(line + "\n" for line in lines)
-            argv = [*self._entered(namespace), "ip", *force, "-batch", "-"]
+            argv = [*self._entered(namespace), program, *force, "-batch", "-"]
             try:
                 run(argv, stdin=text)
             except CommandFailed as error:
@@ -114,6 +174,16 @@ class Executor:
         for namespace, group in _by_namespace(commands):
             text = "".join(f"{one.path} {one.value}\n" for one in group)
             run([*self._entered(namespace), "sh", "-ec", script], stdin=text)
+
+    def _nft(self, commands: list[Nft]) -> None:
+        for namespace, group in _by_namespace(commands):
+            if namespace and find_holder(self.layout, namespace) is None and all(one.gone_is_fine for one in group):
+                continue
+            run([*self._entered(namespace), "nft", "-f", "-"], stdin="".join(one.text for one in group))
+
+    def _save(self, commands: list[Save]) -> None:
+        for one in commands:
+            files.write(one.path, run([self._filled(word) for word in one.argv]).stdout)
 
     def _is_whole_group(self, namespace: str, lines: Sequence[str]) -> bool:
         """Whether these are removals of all links that carry the lab's group, and of no others.
@@ -137,6 +207,10 @@ class Executor:
         for one in commands:
             files.write(one.path, one.text)
 
+    def _folder(self, commands: list[Folder]) -> None:
+        for one in commands:
+            files.make_folder(one.path, private_to=os.geteuid() if one.owner is None else one.owner)
+
     def _remove(self, commands: list[Remove]) -> None:
         for one in commands:
             files.remove(one.path)
@@ -146,12 +220,34 @@ class Executor:
             _start_holder([self._filled(word) for word in one.argv], one.record)
 
     def _run(self, commands: list[Run]) -> None:
-        run_all([[self._filled(word) for word in one.argv] for one in commands])
+        try:
+            run_all([[*machine.as_user(one.run_as), *map(self._filled, one.argv)] for one in commands])
+        except CommandFailed as error:
+            if "External interface not usable" in error.stderr:  # pasta and passt of 2023-03
+                raise HostError(
+                    "pasta and passt find no way outside: this machine has no default route",
+                    where=error.where,
+                    hint="connect the machine first, or use `kind: host-only` (for a `user` NIC `backend: slirp`)",
+                ) from error
+            raise
+
+    def _in_turn(self, commands: list[InTurn]) -> None:
+        for one in commands:
+            try:
+                run(one.argv)
+            except CommandFailed as error:
+                words = [line for line in error.stderr.splitlines() if line.strip()]
+                raise HostError(words[0] if words else error.what, where=shown(one.argv)) from error
 
     def _boot(self, commands: list[Boot]) -> None:
-        started = [machine.start(one, [self._taps.pop(tap) for tap in one.taps]) for one in commands]
+        started = [machine.start(one, [self._taps.pop(tap) for tap in one.taps] + self._ends(one)) for one in commands]
         for one in started:
             one.wait_ready()
+
+    def _ends(self, boot: Boot) -> list[int]:
+        return open_macvtaps(boot.macvtaps) + [
+            fd for key, end in boot.ends for fd in wire.open_ends(holder(self.layout, key), [end])
+        ]
 
     def _stop(self, commands: list[Stop]) -> None:
         machine.ask_to_stop(commands, self.grace_s)
@@ -161,12 +257,47 @@ class Executor:
         found = {pid: one.key for one in commands if (pid := find_holder(self.layout, one.key)) is not None}
         process.end(found, grace_s=0)  # the first process of a namespace hears no other signal than SIGKILL
 
+    def _forget(self, commands: list[Forget]) -> None:
+        for one in commands:
+            files.drop_lines(one.path, one.words)
+
     def _reload(self, commands: list[Reload]) -> None:
         for one in commands:
             pid = self._find(one)
             if pid is None:
                 raise HostError(f"{one.what} is not running any more", hint="`qlan up` starts it again")
             process.kill(pid, signal.SIGHUP, one.what)
+
+    def _serve(self, commands: list[Serve]) -> None:
+        for one in commands:
+            relay.start(replace(one, enter=tuple(map(self._filled, one.enter))), python=sys.executable)
+
+    def _publish(self, commands: list[Publish]) -> None:
+        relay.publish(commands, lambda key: holder(self.layout, key))
+
+    def _amend(self, commands: list[Amend]) -> None:
+        for one in commands:
+            guest.amend(one)
+
+    def _adopt(self, commands: list[Adopt]) -> None:
+        from qlan.host import adopted  # with all that reads a command line and speaks to a monitor
+
+        adopted.take(commands)
+
+    def _qmp(self, commands: list[Qmp]) -> None:
+        for one in commands:
+            guest.tell(one, self._descriptor(one))
+
+    def _descriptor(self, command: Qmp) -> int | None:
+        """What the QEMU gets with it, if anything."""
+        if command.tap:
+            return self._taps.pop(command.tap)
+        if command.macvtap:
+            return open_macvtaps([command.macvtap])[0]
+        if command.end:
+            namespace, end = command.end
+            return wire.open_ends(holder(self.layout, namespace), [end])[0]
+        return None
 
     def _find(self, command: Stop | Reload) -> int | None:
         inside = find_holder(self.layout, command.inside) if command.inside else None
@@ -177,10 +308,18 @@ class Executor:
         return [self._filled(word) for word in words if word != "--pid"]
 
     def _filled(self, text: str) -> str:
-        return _PID.sub(lambda match: str(holder(self.layout, match[1])), text)
+        return _PID.sub(lambda match: str(os.getpid() if match[1] == HERE else holder(self.layout, match[1])), text)
 
 
-L = TypeVar("L", Ip, OpenTap, Sysctl)
+L = TypeVar("L", Nft, OpenTap, Sysctl)
+
+
+def _by_program(commands: Sequence[Ip]) -> list[tuple[tuple[str, str], list[Ip]]]:
+    """The lines of each namespace and program, in their order."""
+    found: dict[tuple[str, str], list[Ip]] = {}
+    for one in commands:
+        found.setdefault((one.namespace, one.program), []).append(one)
+    return list(found.items())
 
 
 def _by_namespace(commands: Sequence[L]) -> list[tuple[str, list[L]]]:
@@ -203,8 +342,10 @@ def _batches(commands: Sequence[Command]) -> Iterator[tuple[type[Command], list[
 
 
 def _place(command: Command) -> int:
-    if isinstance(command, Ip) and command.line.startswith("link add "):
-        return 1
+    if isinstance(command, Ip):
+        if command.line.startswith("link add "):
+            return 1
+        return _PROGRAMS[command.program]
     return _FAMILY[type(command)][1]
 
 
@@ -217,12 +358,13 @@ def _start_holder(argv: list[str], record: Path) -> None:
     ready_read, ready_write = os.pipe()
     null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
     line = ["sh", "-c", '"$@" &', "sh", *argv]  # a realm's unshare waits for the holder: nobody's child but init's
-    process.spawn(line, [(null, 0), (null, 1), (error_write, 2), (ready_write, 3)])
-    os.close(null)
-    os.close(error_write)
-    os.close(ready_write)
-    with os.fdopen(ready_read, "rb") as ready:
-        ready.read(1)
+    with process.uninterrupted():
+        process.spawn(line, [(null, 0), (null, 1), (error_write, 2), (ready_write, 3)])
+        os.close(null)
+        os.close(error_write)
+        os.close(ready_write)
+        with os.fdopen(ready_read, "rb") as ready:
+            ready.read(1)
     words = _said(error_read)
     if process.find_recorded(record) is None:
         if argv[0] in words or not words:  # unshare's or nsenter's own complaint
@@ -252,6 +394,8 @@ def _explain_ip(error: CommandFailed, batch: list[Ip], argv: list[str]) -> None:
             and "does not exist" not in line
             and "Cannot assign requested address" not in line
             and "No such device" not in line
+            and "handle of zero" not in line  # no such queueing discipline
+            and "Invalid handle" not in line
         ]
         if not words:
             return
@@ -265,5 +409,22 @@ def _explain_ip(error: CommandFailed, batch: list[Ip], argv: list[str]) -> None:
             where=where,
             hint="qlan touches only what it made: remove or rename the other one",
         ) from error
+    if "qdisc kind is unknown" in what and " netem " in line:
+        raise _no_netem(line, what, where) from error
+    if "qdisc kind is unknown" in what or "TC classifier not found" in what or "Failed to load TC action" in what:
+        raise HostError(f"this kernel cannot limit rates: {what}", where=where,
+                        hint="it needs sch_tbf, sch_ingress, cls_u32, act_mirred and ifb (modprobe); "
+                             "or leave `rate:` out") from error  # fmt: skip
     hint = "a bridge has at most 1023 ports: use two networks" if "Exchange full" in what else ""
     raise HostError(what, where=where, hint=hint) from error
+
+
+def _no_netem(line: str, what: str, where: str) -> HostError:
+    """What was asked for that takes it, by name."""
+    asked = [word for word in ("delay", "loss", "duplicate", "corrupt", "reorder") if f" {word} " in line]
+    return HostError(
+        f"this kernel has no netem, and {' and '.join(asked)} cannot be done without: {what}",
+        where=where,
+        hint="`modprobe sch_netem` as root, from the package of more modules of this kernel (kernel-modules-extra, "
+        "linux-modules-extra-...), or another kernel; --rate works without it",
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,26 @@ def read_json(path: Path) -> Any:
         raise explained(error, path) from error
 
 
+def read_text(path: Path) -> str:
+    """What is in a file, or "" if there is none."""
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except (FileNotFoundError, NotADirectoryError):
+        return ""
+    except OSError as error:
+        raise explained(error, path) from error
+
+
+def entries(path: Path) -> list[Path]:
+    """What is in a folder; nothing if there is no such folder."""
+    try:
+        return list(path.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise explained(error, path) from error
+
+
 def remove(path: Path) -> None:
     """Remove a folder or a file of ours; gone already is fine."""
     try:
@@ -78,3 +99,17 @@ def remove(path: Path) -> None:
 def explained(error: OSError, path: Path) -> HostError:
     """An error of the file system in our words."""
     return HostError(f"{error.strerror or error}", where=str(error.filename or path))
+
+
+def drop_lines(path: Path, words: Collection[str]) -> None:
+    """Take the lines that have one of the words out of a file, in place: its owner stays.  No such file is fine."""
+    try:
+        with path.open("r+", encoding="utf-8", errors="surrogateescape") as file:
+            kept = [line for line in file if not set(line.split()) & set(words)]
+            file.seek(0)
+            file.writelines(kept)
+            file.truncate()
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise explained(error, path) from error

@@ -1,7 +1,8 @@
 """`python3 -m qlan.host.handover`: what a shell script cannot do by itself, for the scripts of `qlan plan --script`.
 
 Makes the sockets that QEMU listens on, opens its TAPs in their namespaces, sets them up by the lines on standard input
-(`PID ip-line`), and starts the QEMU after `--` with all of these as descriptors from 3 on: the code that `up` runs.
+(`PID PROGRAM line`, where PROGRAM is ip, bridge or tc), and starts the QEMU after `--` with all of these as descriptors
+from 3 on: the code that `up` runs.
 """
 
 from __future__ import annotations
@@ -12,13 +13,14 @@ import sys
 from pathlib import Path
 
 from qlan.errors import QlanError
-from qlan.host import machine
+from qlan.host import machine, wire
+from qlan.host.macvtap import open_macvtaps
 from qlan.host.run import run
 from qlan.host.tap import open_taps
-from qlan.render.command import Boot, QmpCall
+from qlan.render.command import SOCKETS, Boot, QmpCall
 from qlan.render.enter import enter
 
-_HERE = "0"  # instead of a process id: the machine's own namespace
+HERE = "0"  # instead of a process id: the machine's own namespace
 _ANY = "namespace"  # a key that stands for any
 
 
@@ -31,6 +33,8 @@ def main() -> int:
     parser.add_argument(
         "--tap", action="append", default=[], metavar="PID:NAME", help="PID: a process there, or 0 for here"
     )
+    parser.add_argument("--macvtap", action="append", default=[], metavar="NAME")
+    parser.add_argument("--end", action="append", default=[], metavar="PID:END", help="an end of a wire")
     parser.add_argument("--run-as", type=int, metavar="UID")
     parser.add_argument("--qmp", action="append", default=[], metavar="JSON", help="a QMP command to send at last")
     parser.add_argument("argv", nargs=argparse.REMAINDER, metavar="-- QEMU ...")
@@ -42,7 +46,7 @@ def main() -> int:
         record=folder / "process",
         log=folder / "qemu.log",
         own=folder / "qemu",
-        sockets=(folder / "qmp", folder / "serial"),
+        sockets=tuple(folder / name for name in SOCKETS),
         taps=(),
         then=tuple(_call(text) for text in args.qmp),
         run_as=args.run_as,
@@ -50,8 +54,11 @@ def main() -> int:
     taps: list[int] = []
     for tap in args.tap:
         pid, _, name = tap.partition(":")
-        taps += open_taps(None if pid == _HERE else int(pid), [name])
+        taps += open_taps(None if pid == HERE else int(pid), [name])
     set_up(sys.stdin.read() if args.tap else "", rootless=args.rootless)
+    taps += open_macvtaps(args.macvtap)
+    for pid, _, end in (one.partition(":") for one in args.end):
+        taps += wire.open_ends(int(pid), [int(end)])
     machine.start(boot, taps).wait_ready()
     return 0
 
@@ -62,15 +69,15 @@ def _call(text: str) -> QmpCall:
 
 
 def set_up(text: str, *, rootless: bool) -> None:
-    """Run lines of `PID ip-batch-line`, each where that process is."""
-    by_place: dict[str, list[str]] = {}
+    """Run lines of `PID PROGRAM batch-line`, each where that process is."""
+    by_place: dict[tuple[str, str], list[str]] = {}
     for line in text.splitlines():
-        pid, _, ip_line = line.partition(" ")
-        by_place.setdefault(pid, []).append(ip_line)
-    for pid, lines in by_place.items():
-        entered = enter("", rootless=rootless) if pid == _HERE else enter(_ANY, rootless=rootless)
+        pid, program, rest = line.split(" ", 2)
+        by_place.setdefault((pid, program), []).append(rest)
+    for (pid, program), lines in by_place.items():
+        entered = enter("", rootless=rootless) if pid == HERE else enter(_ANY, rootless=rootless)
         words = [word.replace(f"@{_ANY}@", pid) for word in entered if word != "--pid"]
-        run([*words, "ip", "-batch", "-"], stdin="\n".join(lines) + "\n")
+        run([*words, program, "-batch", "-"], stdin="\n".join(lines) + "\n")
 
 
 if __name__ == "__main__":

@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from ipaddress import AddressValueError, IPv4Address
+from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from pathlib import Path
 
 from qlan.errors import GuestFailed, NotInTime
-from qlan.host.process import find_recorded
+from qlan.host import files
+from qlan.host.present import find_machine
 from qlan.render.layout import Layout
-from qlan.resources.model import Dnsmasq, Nic, Resource, Tap, TapBackend
+from qlan.resources.model import Dnsmasq, ForeignBackend, Nic, Resource, Tap, TapBackend, UserBackend
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +21,7 @@ class Lease:
 
     expires_s: int
     mac: str
-    address: IPv4Address
+    address: IPv4Address | IPv6Address
     name: str
 
 
@@ -39,12 +40,37 @@ def parse(text: str) -> list[Lease]:
     return found
 
 
+def parse6(text: str) -> list[Lease]:
+    """The IPv6 ones, `expiry iaid address name duid`.  mac: "" where the DUID does not say it (RFC 8415, 11)."""
+    found = []
+    for line in text.splitlines():
+        words = line.split()
+        if len(words) != 5 or not words[0].isdigit() or not words[1].removeprefix("T").isdigit():
+            continue
+        try:
+            address = IPv6Address(words[2])
+        except AddressValueError:
+            continue
+        found.append(Lease(int(words[0]), _mac_of(words[4].lower()), address, "" if words[3] == "*" else words[3]))
+    return found
+
+
+def _mac_of(duid: str) -> str:
+    """Of a DUID-LLT or a DUID-LL of Ethernet."""
+    for head, length in (("00:01:00:01:", 14), ("00:03:00:01:", 10)):
+        if duid.startswith(head) and duid.count(":") == length - 1:
+            return duid[-17:]
+    return ""
+
+
 def read(path: Path) -> list[Lease]:
-    """The leases in a file; none if there is no such file yet."""
-    try:
-        return parse(path.read_text(encoding="utf-8", errors="replace"))
-    except (FileNotFoundError, NotADirectoryError):
-        return []
+    """The IPv4 leases in a file; none if there is no such file yet."""
+    return parse(files.read_text(path))
+
+
+def read6(path: Path) -> list[Lease]:
+    """The IPv6 ones."""
+    return parse6(files.read_text(path))
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +94,7 @@ class Waiting:
         self._servers = {one.network: one for one in resources.values() if isinstance(one, Dnsmasq)}
         taps = {one.key: one for one in resources.values() if isinstance(one, Tap)}
         self._nics = [
-            (one, taps[one.backend.tap].network if isinstance(one.backend, TapBackend) else "user")
+            (one, _network_of(one, taps))
             for one in resources.values()
             if isinstance(one, Nic) and one.guest in self._guests
         ]
@@ -106,14 +132,21 @@ class Waiting:
 
     def _check_alive(self, guests: set[str]) -> None:
         for guest in sorted(guests):
-            record, mark = self._layout.guest(guest) / "process", self._layout.machine_mark(guest)
-            if find_recorded(record, mark=mark) is None:
+            if find_machine(self._layout, guest) is None:
                 raise GuestFailed(
                     "it ended before it had its network", where=f"guest {guest}", hint=f"qlan log {guest}"
                 )
 
 
 _POLL_S = 0.02
+
+
+def _network_of(nic: Nic, taps: Mapping[str, Tap]) -> str:
+    if isinstance(nic.backend, UserBackend):
+        return "user"
+    if isinstance(nic.backend, ForeignBackend):
+        return nic.backend.kind
+    return taps[nic.backend.tap].network if isinstance(nic.backend, TapBackend) else nic.backend.network
 
 
 def _mtime(path: Path) -> float:

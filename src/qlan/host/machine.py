@@ -65,6 +65,8 @@ class Started:
         words = [line.removeprefix(f"{binary}: ") for line in lines if "warning:" not in line]
         what = " ".join(words) or "it ended without a word"
         hint = f"its command line: {shown(self.boot.argv)}"
+        if "failed to find romfile" in what:
+            hint = "it is iPXE's, for `boot: network`: Debian has it in `ipxe-qemu`, Fedora in `ipxe-roms-qemu`"
         if locked := _LOCKED.search(what):
             hint = f"{locked[1]} is open in {disk.find_user(Path(locked[1])) or 'a process of another user'}"
         return GuestFailed(f"QEMU does not start: {what}", where=f"guest {self.boot.guest}", hint=hint)
@@ -92,7 +94,7 @@ def start(boot: Boot, taps: Sequence[int]) -> Started:
 def _spawn(boot: Boot, fds: list[int]) -> None:
     """A shell writes the record and becomes QEMU (as another user where run_as says so)."""
     tool(boot.argv[0])
-    argv = ["sh", "-c", _RECORD, str(boot.record), *_as_user(boot.run_as), *boot.argv]
+    argv = ["sh", "-c", _RECORD, str(boot.record), *as_user(boot.run_as), *boot.argv]
     log = os.open(boot.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
     if boot.run_as is not None:
@@ -105,7 +107,7 @@ def _spawn(boot: Boot, fds: list[int]) -> None:
         os.close(null)
 
 
-def _as_user(uid: int | None) -> list[str]:
+def as_user(uid: int | None) -> list[str]:
     """The words that drop root: the user with all of its groups (it may need `kvm`), its name and its home."""
     if uid is None or uid == os.geteuid():
         return []

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from qlan import names
-from qlan.host import files, link, process
+from qlan.errors import HostError
+from qlan.host import files, link, process, shaping, vlan
 from qlan.host.namespace import find_holder
 from qlan.render.enter import REALM, enter
 from qlan.render.layout import Layout
@@ -17,15 +18,36 @@ from qlan.resources import codec
 from qlan.resources.model import (
     HOST,
     Address,
+    Admission,
+    Adopted,
     Bridge,
     Dnsmasq,
+    Filter,
+    Forwarding,
+    HelperBackend,
+    Ifb,
     Machine,
+    Macvlan,
+    Macvtap,
+    MacvtapBackend,
     Namespace,
     Nic,
+    Outlet,
+    Partition,
+    Passt,
+    Pasta,
+    PortMap,
+    PublishedPort,
+    Relay,
     Resource,
     Resources,
+    ReversePort,
+    Shaping,
     Tap,
-    TapBackend,
+    Trunk,
+    Uplink,
+    UserBackend,
+    WireBackend,
 )
 
 
@@ -40,18 +62,43 @@ def read(layout: Layout, known: Mapping[str, Resource], intents: Iterable[Resour
     tables = _tables(layout, namespaces, everything)
     found: Resources = {key: replace(one, loopback_up=_has_loopback(tables[key])) for key, one in namespaces.items()}
     found.update(_links(layout, tables, everything))
+    found.update(_vlans(layout, namespaces, found))
+    if HOST in tables:
+        _add_uplinks(layout, tables[HOST], everything, found)
+    found.update(_shapings(layout, namespaces, everything, found))
     found.update(_servers(layout, namespaces, everything, found))
+    found.update(_passts(layout, everything))
     found.update(_machines(layout, everything, found))
+    found.update(_packets(layout, namespaces, everything, tables))
+    found.update(_partitions(layout, namespaces, everything))
+    found.update(_ports(layout, namespaces, everything))
+    found.update(_outlet(layout, everything))
     for key, one in found.items():
         if isinstance(one, Tap) and f"machine/{one.guest}" not in found:
             found[key] = replace(one, held=False)
     return found
 
 
+def find_again(layout: Layout) -> None:
+    """Make the lab's folder anew if somebody removed it under the lab: the processes themselves say what there is.
+
+    The records in it are empty; what runs is found by its mark then.
+    """
+    if layout.run.exists():
+        return
+    for path in process.find_paths_under(layout.run):
+        if len(path.parts) >= 2 and path.parts[0] in ("guest", "dnsmasq", "passt"):
+            files.make_folder(layout.run / path.parts[0] / path.parts[1])
+        elif path.parts in (("relay", "process"), ("outlet", "process")):
+            files.make_folder(layout.run / path.parts[0])
+        elif len(path.parts) == 2 and path.parts[0] == "namespace":
+            files.write(layout.run / path, "")
+
+
 def _namespaces(layout: Layout, known: Iterable[Resource]) -> dict[str, Namespace]:
     """Those that are known of, and those of which only the record of the holder is left."""
     wanted = {one.key: one for one in known if isinstance(one, Namespace)}
-    recorded = [f"namespace/{path.name}" for path in _entries(layout.run / "namespace")]
+    recorded = [f"namespace/{path.name}" for path in files.entries(layout.run / "namespace")]
     parent = REALM if REALM in wanted or REALM in recorded else HOST
     for key in recorded:
         name = key.partition("/")[2]
@@ -65,8 +112,7 @@ def _tables(layout: Layout, namespaces: Mapping[str, Namespace], known: list[Res
     rootless = any(one.user for one in namespaces.values())
     tables: dict[str, list[link.Row]] = {}
     on_host = not any(isinstance(one, Namespace) and one.user for one in [*known, *namespaces.values()])
-    is_lost = not known and layout.run.exists()  # what was wanted last: anything may be there
-    if on_host and (is_lost or any(not isinstance(one, Machine | Nic) for one in known)):
+    if on_host and (not known or any(not isinstance(one, Machine | Adopted | Nic) for one in known)):
         tables[HOST] = link.rows(())
     for key in namespaces:
         pid = find_holder(layout, key)
@@ -80,9 +126,69 @@ def _has_loopback(table: list[link.Row]) -> bool:
 
 
 def _links(layout: Layout, tables: Mapping[str, list[link.Row]], known: list[Resource]) -> Resources:
-    ours = {one.name: one.key for one in known if isinstance(one, Bridge | Tap)}
+    ours = {one.name: one.key for one in known if isinstance(one, Bridge | Tap | Ifb | Macvlan | Macvtap)}
+    trunks = [one for one in known if isinstance(one, Trunk)]
+    ours |= {one.near: one.key for one in trunks} | {one.far: f"{one.key}/far" for one in trunks}
     intents = link.Intents(ours, str(names.link_group(layout.lab)))
-    return {one.key: one for one in link.parse(tables, layout.lab, intents)}
+    foreign = {one.key: one for one in known if isinstance(one, Tap) and one.foreign}
+    isolating = {one.key for one in known if isinstance(one, Bridge) and one.isolates}
+    found = {one.key: _on_foreign(one, foreign) for one in link.parse(tables, layout.lab, intents)}
+    return {
+        key: replace(one, isolates=True) if isinstance(one, Bridge) and key in isolating else one
+        for key, one in found.items()
+    }
+
+
+def _vlans(layout: Layout, namespaces: Mapping[str, Namespace], found: Resources) -> Resources:
+    """The bridges that look at VLANs, and their ports, with their VLANs."""
+    vlans: Resources = {}
+    for key in sorted({one.namespace for one in found.values() if isinstance(one, Bridge) and one.vlan_filtering}):
+        inside = {name: one for name, one in found.items() if isinstance(one, Bridge | Tap) and one.namespace == key}
+        vlans.update((one.key, one) for one in vlan.fill(vlan.read(_words(layout, key, namespaces)), inside))
+    return vlans
+
+
+def _words(layout: Layout, key: str, namespaces: Mapping[str, Namespace]) -> list[str]:
+    """The words that run what follows them in a namespace."""
+    rootless = any(one.user for one in namespaces.values())
+    pid = find_holder(layout, key) if key else None
+    return [word.replace(f"@{key}@", str(pid)) for word in enter(key, rootless=rootless) if word != "--pid"]
+
+
+def _shapings(
+    layout: Layout, namespaces: Mapping[str, Namespace], known: list[Resource], found: Mapping[str, Resource]
+) -> Resources:
+    """What the TAPs that are there go through; a lab that never had any is spared the looking."""
+    shaped = {one.namespace for one in [*known, *found.values()] if isinstance(one, Shaping | Ifb)}
+    there: Resources = {}
+    for key in sorted(shaped & {HOST, *namespaces}):
+        taps = [one for one in found.values() if isinstance(one, Tap) and one.namespace == key]
+        ifbs = {(one.guest, one.nic): one.name for one in found.values() if isinstance(one, Ifb)}
+        if taps:
+            there.update((one.key, one) for one in shaping.read(_words(layout, key, namespaces), taps, ifbs))
+    return there
+
+
+def _on_foreign(one: Resource, wanted: Mapping[str, Tap]) -> Resource:
+    """A TAP that belongs on somebody else's bridge: only we know which network that is."""
+    meant = wanted.get(one.key)
+    return replace(one, network=meant.network, foreign=True) if meant and isinstance(one, Tap) else one
+
+
+def _add_uplinks(layout: Layout, table: list[link.Row], known: Iterable[Resource], found: Resources) -> None:
+    """The uplinks.  What a bridge of theirs carries is the NIC's, and no Address of ours."""
+    from qlan.host import uplink  # a lab without root has none, and its `status` does not wait for this
+
+    wanted = {one.network: one for one in known if isinstance(one, Uplink)}
+    there = {one.network: one for one in uplink.read(layout, table, wanted)}
+    found.update((one.key, one) for one in there.values())
+    for network in {*wanted, *there}:
+        key = f"bridge/{network}"
+        bridge = found.get(key)
+        if isinstance(bridge, Bridge):
+            found[key] = replace(bridge, ipv6=link.has_ipv6(bridge.name))
+        for one in [one for one in found.values() if isinstance(one, Address) and one.link_key == key]:
+            del found[one.key]
 
 
 def _servers(
@@ -97,6 +203,8 @@ def _servers(
             continue
         address = found.get(f"address/{server.interface}/{server.address}")
         bound = isinstance(address, Address) and address.namespace == server.namespace
+        uplink_of = found.get(f"uplink/{name}")  # its address is the NIC's, and no resource of ours
+        bound = bound or (isinstance(uplink_of, Uplink) and uplink_of.enslaved)
         servers[server.key] = replace(server, bound=bound)
     return servers
 
@@ -115,43 +223,227 @@ def find_server(layout: Layout, server: Dnsmasq) -> int | None:
     return process.find_recorded(folder / "pid", mark=layout.server_mark(server.network), inside=inside)
 
 
+def find_passt(layout: Layout, guest: str, nic: int) -> int | None:
+    """The process id of a NIC's passt, or None."""
+    return process.find_recorded(layout.passt(guest, nic) / "own" / "pid", mark=layout.passt_mark(guest, nic))
+
+
+def find_daemons(layout: Layout, known: Iterable[Resource]) -> list[int]:
+    """The process ids of what runs for the lab beside its guests."""
+    from qlan.host import relay
+
+    found = []
+    for one in known:
+        match one:
+            case Dnsmasq():
+                found.append(find_server(layout, one))
+            case Passt():
+                found.append(find_passt(layout, one.guest, one.nic))
+            case Relay():
+                found.append(relay.find(layout))
+            case Outlet():
+                found.append(relay.find_outlet(layout))
+            case Pasta():
+                found.append(process.find_marked(layout.pasta_mark))
+    return [pid for pid in found if pid is not None]
+
+
+def _passts(layout: Layout, known: Iterable[Resource]) -> Resources:
+    """Those that run; of one that nobody knows any more only whose it is."""
+    wanted = {(one.guest, one.nic): one for one in known if isinstance(one, Passt)}
+    if not wanted and not (layout.run / "passt").exists():
+        return {}
+    for entry in files.entries(layout.run / "passt"):
+        guest, _, number = entry.name.rpartition(".")
+        if number.isdigit():
+            wanted.setdefault((guest, int(number)), Passt(guest, int(number), UserBackend()))
+    there: Resources = {}
+    for (guest, nic), unknown in wanted.items():
+        if find_passt(layout, guest, nic) is not None:
+            noted = _decoded(files.read_json(layout.passt(guest, nic) / "resource.json"))
+            one = noted if isinstance(noted, Passt) else replace(unknown, network=UserBackend())
+            there[one.key] = one
+    return there
+
+
 def find_machine(layout: Layout, guest: str) -> int | None:
     """The process id of a guest's QEMU, or None."""
+    if (adopted := layout.adopted(guest)).exists():
+        return process.find_recorded(adopted)
     return process.find_recorded(layout.guest(guest) / "process", mark=layout.machine_mark(guest))
 
 
 def _machines(layout: Layout, known: Iterable[Resource], found: Resources) -> Resources:
-    """The machines that run, with their NICs and forwards as they were started.
+    """The machines that run, with their NICs and forwards as they were started, and changed since.
 
-    A NIC whose TAP is gone (somebody deleted the link) is not there any more, whatever QEMU believes.  A machine of
-    which nobody knows any more how it was started is there all the same, like no machine that can be wanted.
+    What a NIC was plugged into may be gone, whatever QEMU believes: such a one is not whole.  A machine of which
+    nobody knows any more how it was started is there all the same, like no machine that can be wanted.
     """
     there: Resources = {}
-    for guest in _names(layout.run / "guest", (one.guest for one in known if isinstance(one, Machine))):
-        if find_machine(layout, guest) is None:
+    for guest in _names(layout.run / "guest", (one.guest for one in known if isinstance(one, Machine | Adopted))):
+        pid = find_machine(layout, guest)
+        if pid is None:
             continue
         unknown = Machine(guest, layout.lab, "", "", "", 0, 0)
         there[unknown.key] = unknown
         data = files.read_json(layout.guest(guest) / "guest.json")
-        for one in map(_decoded, data if isinstance(data, list) else ()):
-            cut = isinstance(one, Nic) and isinstance(one.backend, TapBackend) and one.backend.tap not in found
-            if one is not None and not cut:
-                there[one.key] = one
+        said = [one for one in map(_decoded, data if isinstance(data, list) else ()) if one is not None]
+        unplugged = _unplugged(pid, [one for one in said if isinstance(one, Nic)])
+        for one in said:
+            there[one.key] = one
+            if isinstance(one, Nic) and (one.key in unplugged or _is_cut(one, layout, found)):
+                there[one.key] = replace(one, whole=False)
     return there
+
+
+def _unplugged(pid: int, nics: list[Nic]) -> set[str]:
+    """The NICs whose TAP, made by QEMU's own helper, is on their bridge no more."""
+    helped = [(one.key, one.backend.bridge) for one in nics if isinstance(one.backend, HelperBackend)]
+    if not helped:
+        return set()
+    from qlan.host import tap  # who has none of these is spared it
+
+    masters = {row["ifname"]: row.get("master", "") for row in link.rows(())}
+    ports = [masters.get(name, "") for name in tap.names_of(pid)]
+    lost = set()
+    for key, bridge in helped:
+        if bridge in ports:
+            ports.remove(bridge)
+        else:
+            lost.add(key)
+    return lost
+
+
+def _is_cut(nic: Nic, layout: Layout, found: Resources) -> bool:
+    """Whether what it was plugged into is gone.  QEMU has it still, and it must go before another can come."""
+    backend = nic.backend
+    if isinstance(backend, UserBackend):
+        return backend.backend == "passt" and f"passt/{nic.guest}/{nic.index}" not in found
+    if isinstance(backend, MacvtapBackend):
+        return backend.macvtap not in found
+    if not isinstance(backend, WireBackend):
+        return False
+    pid = find_holder(layout, backend.namespace) if backend.namespace in found else None
+    if pid is None:
+        return True
+    from qlan.host import wire  # it has sockets, which `qlan status` of other labs would import
+
+    return backend.end not in wire.read_ends(pid)
+
+
+def _packets(
+    layout: Layout,
+    namespaces: Mapping[str, Namespace],
+    known: list[Resource],
+    tables: Mapping[str, list[link.Row]],
+) -> Resources:
+    """Forwarding, tables of rules, and pasta."""
+    if not (layout.run / "filter").exists() and not any(isinstance(one, Filter | Forwarding | Pasta) for one in known):
+        return {}
+    from qlan.host import packet  # what few labs have; `qlan status` would pay for it
+
+    rootless = any(one.user for one in namespaces.values())
+    inside: dict[str, list[str]] = {HOST: []}
+    for key in namespaces:
+        pid = str(find_holder(layout, key) or 0)
+        inside[key] = [word.replace(f"@{key}@", pid) for word in enter(key, rootless=rootless) if word != "--pid"]
+    filters = {one.key: one for one in known if isinstance(one, Filter)}
+    for entry in files.entries(layout.run / "filter"):
+        one = _decoded(files.read_json(entry / "resource.json"))
+        if isinstance(one, Filter):
+            filters[one.key] = one
+    listings = {one.key: layout.filter(one.network) / "listing.json" for one in filters.values()}
+    forwarding = (one for one in known if isinstance(one, Forwarding))
+    found: Resources = {one.key: one for one in packet.read_filters(filters.values(), inside, listings)}
+    admissions = packet.read_admissions(one for one in known if isinstance(one, Admission))
+    found.update((one.key, one) for one in admissions)
+    read = packet.read_forwarding(forwarding, inside, layout)
+    found.update((one.key, one) for one in read)
+    uplinks = [one for one in known if isinstance(one, Pasta)]
+    if uplinks and process.find_marked(layout.pasta_mark) is not None:
+        attached = {row["ifname"] for key in inside if key for row in tables.get(key, ())}
+        follows = packet.is_resolver_same(layout.pasta_resolvers)
+        found.update((one.key, replace(one, attached=one.link in attached, follows=follows)) for one in uplinks)
+    return found
+
+
+def _partitions(layout: Layout, namespaces: Mapping[str, Namespace], known: Iterable[Resource]) -> Resources:
+    """The tables that keep guests apart; what they were made of is beside how the kernel listed them then."""
+    wanted = {one.key: one for one in known if isinstance(one, Partition)}
+    for entry in files.entries(layout.run / "partition"):
+        one = _decoded(files.read_json(entry / "resource.json"))
+        if isinstance(one, Partition):
+            wanted[one.key] = one
+    if not wanted:
+        return {}
+    from qlan.host import partition  # what few labs have; `qlan status` would pay for it
+
+    inside = {key: _words(layout, key, namespaces) for key in (HOST, *namespaces)}
+    return {one.key: one for one in partition.read(layout, wanted.values(), inside)}
+
+
+def _ports(layout: Layout, namespaces: Mapping[str, Namespace], known: list[Resource]) -> Resources:
+    """The relay with its ports, and the maps that lead most callers past it."""
+    found = _relay(layout, namespaces, known)
+    maps = {one.key: one for one in known if isinstance(one, PortMap)}
+    for entry in files.entries(layout.run / "portmap"):
+        one = _decoded(files.read_json(entry / "resource.json"))
+        if isinstance(one, PortMap):
+            maps[one.key] = one
+    ports = [one for one in found.values() if isinstance(one, PublishedPort)]
+    if not maps:
+        return found | {one.key: replace(one, portmap="") for one in ports}
+    from qlan.host import port_map  # what few labs have; `qlan status` would pay for it
+
+    listings = {one.key: layout.port_map(one.network) / "listing.json" for one in maps.values()}
+    return found | port_map.read(maps.values(), ports, listings)
+
+
+def _relay(layout: Layout, namespaces: Mapping[str, Namespace], known: Iterable[Resource]) -> Resources:
+    """The relay and the ports on which it says that it listens."""
+    if not layout.relay.exists():
+        return {}
+    from qlan.host import relay  # what few labs have; `qlan status` would pay for it
+
+    if relay.find(layout) is None:
+        return {}
+    unknown = Relay(layout.lab, REALM if REALM in namespaces else HOST)
+    one = next((one for one in known if isinstance(one, Relay)), unknown)
+    try:
+        noted = [_decoded(port["note"]) for port in relay.ports(layout.relay)]
+    except HostError:
+        return {one.key: replace(one, answers=False)}
+    there: Resources = {one.key: replace(one, answers=True)}
+    return there | {port.key: port for port in noted if isinstance(port, PublishedPort)}
+
+
+def _outlet(layout: Layout, known: Iterable[Resource]) -> Resources:
+    """The outlet and its ports.  One that is older than the lab's network has sockets in what was there before."""
+    if not layout.outlet.exists():
+        return {}
+    from qlan.host import relay  # what few labs have; `qlan status` would pay for it
+
+    one = next((one for one in known if isinstance(one, Outlet)), Outlet(layout.lab))
+    pid = relay.find_outlet(layout)
+    stat = process.find_stat(pid) if pid is not None else None
+    try:
+        noted = [_decoded(port["note"]) for port in relay.ports(layout.outlet)] if stat else []
+    except HostError:
+        stat = None
+    if stat is None:
+        return {one.key: replace(one, answers=False)}  # only its folder is left, or it hangs
+    ports = [port for port in noted if isinstance(port, ReversePort)]
+    holders = [process.find_stat(find_holder(layout, key) or 0) for key in {port.namespace for port in ports} - {HOST}]
+    is_current = all(holder is not None and holder.start <= stat.start for holder in holders)
+    there: Resources = {one.key: replace(one, answers=is_current)}
+    return there | {port.key: port for port in ports}
 
 
 def _names(path: Path, known: Iterable[str]) -> list[str]:
     """What has a folder there, and what should have one though somebody removed it."""
     if not path.parent.exists():
         return []
-    return sorted({entry.name for entry in _entries(path)}.union(known))
-
-
-def _entries(path: Path) -> list[Path]:
-    try:
-        return list(path.iterdir())
-    except (FileNotFoundError, NotADirectoryError):
-        return []
+    return sorted({entry.name for entry in files.entries(path)}.union(known))
 
 
 def _decoded(data: Any) -> Resource | None:

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 from collections.abc import Iterable
+from dataclasses import replace
+from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
+from typing import Any
 
-from qlan.facts import Facts, QemuFacts, UsedPort, UsedSubnet
-from qlan.host import disk, qemu, taken, user
-from qlan.host.run import find_tool
-from qlan.topology.model import Guest, Topology
+from qlan.errors import CommandFailed
+from qlan.facts.machine import Facts, HelperFacts, LinkFacts, PasstFacts, QemuFacts, UsedPort, UsedSubnet
+from qlan.host import boot_files, bridge_access, dhcp_probe, disk, firewall, qemu, taken, uplink, user
+from qlan.host.run import find_tool, run
+from qlan.topology.model import OUTSIDE_KINDS, Guest, Realm, Topology, bridge_of
+
+_OPTION = re.compile(r"(?m)^ +(?:-\w, )?(--[a-z0-9-]+)")
 
 
 def probe(
@@ -37,11 +44,46 @@ def probe(
         free_port_floor=_port_floor(uid),
         used_subnets=(*taken.read_subnets(topology.lab), *other_subnets),
         used_ports=tuple(_ports(topology, set(own_ports))),
+        used_links=tuple(taken.read_links(topology.lab)) if any(one.bridge_name for one in topology.networks) else (),
+        named_links=_named_links(topology),
+        bridge_helper=_bridge_helper(topology) if run_as is None else None,
+        no_vlan_filtering=_no_vlan_filtering() if any(one.vlan_filtering for one in topology.networks) else "",
+        **_uplinks(topology, on_host=_is_on_host(topology, uid, run_as)),
+        forwards=_is_on_host(topology, uid, run_as) and taken.forwards(),
+        links_of=taken.read_links_of() if any(map(int, _published(topology))) else {},
         qemu=found,
         disk_formats=_disk_formats(topology.guests),
         run_as=run_as,
+        used_prefixes=tuple(taken.read_prefixes(topology.lab)) if any(one.ipv6 for one in topology.networks) else (),
+        no_ipv6=taken.why_no_ipv6(on_host=_is_on_host(topology, uid, run_as)),
         smbd=_smbd(topology.guests),
+        passt=_passt(topology.guests),
+        tftp_faults=_tftp_faults(topology, on_host=_is_on_host(topology, uid, run_as)),
+        **_nics(topology),
     )
+
+
+def _is_on_host(topology: Topology, uid: int, run_as: int | None) -> bool:
+    if topology.realm is None:
+        return uid == 0 or run_as is not None
+    return topology.realm is Realm.HOST
+
+
+def _named_links(topology: Topology) -> dict[str, LinkFacts]:
+    """The interfaces of others that the topology names, as far as they are there."""
+    wanted = {bridge_of(network) for network in topology.networks if network.kind == "bridge"}
+    wanted |= {network.uplink for network in topology.networks if network.kind == "macvtap" and network.uplink}
+    return taken.find_links(wanted) if wanted else {}
+
+
+def _bridge_helper(topology: Topology) -> HelperFacts | None:
+    """QEMU's helper and what it refuses; None: nobody needs it."""
+    bridges = {bridge_of(network) for network in topology.networks if network.kind == "bridge"}
+    if not bridges:
+        return None
+    helper = bridge_access.find_helper()
+    refusals = {name: bridge_access.find_refusal(helper, name) for name in bridges}
+    return HelperFacts(str(helper or ""), {name: (one.what, one.hint) for name, one in refusals.items() if one})
 
 
 def _qemu(arch: str) -> QemuFacts:
@@ -64,6 +106,34 @@ def _ports(topology: Topology, own: set[tuple[str, int]]) -> list[UsedPort]:
     return [taken.name_owner(one) if (one.protocol, one.port) in wanted else one for one in found]
 
 
+def _no_vlan_filtering() -> str:
+    """Tried with a bridge in a namespace that lasts no longer."""
+    apart = ["unshare", "--net"] if os.geteuid() == 0 else ["unshare", "--user", "--map-root-user", "--net"]
+    try:
+        run([*apart, "ip", "link", "add", "name", "br0", "type", "bridge", "vlan_filtering", "1"])
+    except CommandFailed as error:
+        return error.what if "not supported" in error.what else ""  # anything else is told where it matters
+    return ""
+
+
+def _uplinks(topology: Topology, *, on_host: bool) -> dict[str, Any]:
+    """The machine's ways outside; nothing where no network leads there, and nobody is led in."""
+    networks = [one for one in topology.networks if one.kind in OUTSIDE_KINDS]
+    if not networks and not _published(topology):
+        return {}
+    found: dict[str, Any] = {"uplinks": taken.read_uplinks(), "hooks": firewall.read_hooks() if on_host else ()}
+    if any(one.ipv6 for one in networks):
+        found["uplinks6"], found["ra_links"] = taken.read_uplinks6()
+        found["force_forwarding"] = taken.has_force_forwarding()
+    return found
+
+
+def _published(topology: Topology) -> set[IPv4Address | IPv6Address]:
+    """The addresses of this machine, but its own loopback's, from which forwards lead to bridged networks."""
+    forwards = [one for guest in topology.guests for nic in guest.nics if nic.network for one in nic.forwards]
+    return {one.host_address for one in forwards if not one.host_address.is_loopback}
+
+
 def _port_floor(uid: int) -> int:
     if uid == 0:
         return 0
@@ -73,10 +143,53 @@ def _port_floor(uid: int) -> int:
         return 1024
 
 
+def _nics(topology: Topology) -> dict[str, Any]:
+    """The NICs that are to be uplinks, and the names of all; nothing where none is wanted."""
+    wanted = {network.uplink for network in topology.networks if network.kind == "public" and network.uplink}
+    if not any(network.uplink for network in topology.networks):
+        return {}
+    found = {name: uplink.probe(name, topology.lab) for name in sorted(wanted)}
+    serving = {one.uplink: one.name for one in topology.networks if one.kind == "public" and one.dhcp and one.uplink}
+    for name, network in serving.items():
+        facts = found.get(name)
+        if facts is not None and not facts.fault and not _is_served(topology.lab, network) and os.geteuid() == 0:
+            found[name] = replace(
+                facts, dhcp_server=dhcp_probe.find_server(name, facts.mac) if facts.carried.up else ""
+            )
+    return {
+        "nics": {name: facts for name, facts in found.items() if facts},
+        "nic_names": tuple(uplink.names()),
+    }
+
+
+def _is_served(lab: str, network: str) -> bool:
+    """Whether the lab's own server runs there already: then it was asked before."""
+    return (user.layout(lab).dnsmasq(network) / "pid").exists()
+
+
 def _smbd(guests: Iterable[Guest]) -> bool | None:
     """Whether samba's server is there; None: nobody shares a folder."""
     wanted = any(nic.user and nic.user.smb for guest in guests for nic in guest.nics)
     return find_tool("smbd") is not None if wanted else None
+
+
+def _passt(guests: Iterable[Guest]) -> PasstFacts | None:
+    """What passt can do; None: it is not there, or nobody wants it."""
+    wanted = any(nic.user and nic.user.backend != "slirp" for guest in guests for nic in guest.nics)
+    path = find_tool("passt") if wanted else None
+    if path is None:
+        return None
+    done = run([path, "--help"], ok=(0, 1))
+    return PasstFacts(frozenset(_OPTION.findall(done.stdout + done.stderr)))
+
+
+def _tftp_faults(topology: Topology, *, on_host: bool) -> dict[str, tuple[str, str]]:
+    found = {
+        network.name: boot_files.find_fault(network.tftp, network.bootfile, on_host=on_host)
+        for network in topology.networks
+        if network.tftp
+    }
+    return {name: fault for name, fault in found.items() if fault}
 
 
 def _disk_formats(guests: Iterable[Guest]) -> dict[str, str]:

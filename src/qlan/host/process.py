@@ -11,9 +11,10 @@ import os
 import select
 import signal
 import time
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from qlan.errors import HostError, NotInTime
 from qlan.host.run import environment
 
 STOP_GRACE_S = 10.0  # how long a guest may take to shut down when asked
-_HIGH_FD = 512  # above every number that a program of ours gets a descriptor at
+_INTERRUPTS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 _START_TIME_FIELD = 19  # of what follows the name in /proc/PID/stat, proc(5): field 22
 
 
@@ -51,6 +52,14 @@ def find_stat(pid: int) -> Stat | None:
     except (OSError, ValueError):
         return None
     return None if stat.state in "ZX" else stat
+
+
+def age_s(pid: int) -> float:
+    """How long ago a process started; 0 if it is gone."""
+    stat = find_stat(pid)
+    if stat is None:
+        return 0.0
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - stat.start / os.sysconf("SC_CLK_TCK")
 
 
 def find_recorded(record: Path, *, mark: str = "", inside: int | None = None) -> int | None:
@@ -90,6 +99,19 @@ def find_marked(mark: str) -> int | None:
         if entry.name.isdigit() and int(entry.name) != os.getpid() and _carries(int(entry.name), mark):
             return int(entry.name)
     return None
+
+
+def find_paths_under(folder: Path) -> set[Path]:
+    """The paths below a folder that stand on command lines of living processes, relative to it."""
+    head = os.fsencode(folder) + b"/"
+    found = set()
+    for entry in os.scandir("/proc"):
+        if entry.name.isdigit() and _carries(int(entry.name), os.fsdecode(head)):
+            with suppress(OSError):
+                for word in Path(f"/proc/{entry.name}/cmdline").read_bytes().split(b"\0"):
+                    _, has, path = word.partition(head)
+                    found |= {Path(os.fsdecode(path))} if has else set()
+    return found
 
 
 def find_outer_pid(holder: int, inner: int) -> int | None:
@@ -137,14 +159,28 @@ def _carries(pid: int, mark: str) -> bool:
     return carries and find_stat(pid) is not None
 
 
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """A Ctrl-C and its like wait until this is done: for what must be whole before it can be found and undone."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _INTERRUPTS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def spawn(argv: Sequence[str], numbered: Iterable[tuple[int, int]]) -> None:
     """Run a shell line that leaves something behind in the background and ends; (descriptor, number it gets there).
 
     In a session of its own, so that a Ctrl-C in our terminal does not reach it.
     """
     actions = [*_closed(), *placed(numbered)]
-    child = os.posix_spawnp(argv[0], list(argv), environment(), file_actions=actions, setsid=True)
-    os.waitpid(child, 0)
+    with uninterrupted():
+        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, ()) - _INTERRUPTS
+        child = os.posix_spawnp(
+            argv[0], list(argv), environment(), file_actions=actions, setsid=True, setsigmask=blocked
+        )
+        os.waitpid(child, 0)
 
 
 def _closed() -> list[Any]:
@@ -163,14 +199,19 @@ def _is_inherited(fd: int) -> bool:
 
 
 def placed(numbered: Iterable[tuple[int, int]]) -> list[Any]:
-    """posix_spawn's actions that put each descriptor at its number, whatever is there now: first all up, then down."""
-    up, down, close = [], [], []
-    for place, (fd, number) in enumerate(numbered):
-        high = _HIGH_FD + place
-        up.append((os.POSIX_SPAWN_DUP2, fd, high))
-        down.append((os.POSIX_SPAWN_DUP2, high, number))
-        close.append((os.POSIX_SPAWN_CLOSE, high))
-    return [*up, *down, *close]
+    """posix_spawn's actions that put each descriptor at its number, whatever is there now: first all aside, then there.
+
+    Aside is where nothing is that is still to be moved: a lab of 1000 NICs has that many TAPs open.
+    """
+    pairs = list(numbered)
+    taken = {number for pair in pairs for number in pair}
+    free = (number for number in count(3) if number not in taken)
+    aside, there, close = [], [], []
+    for (fd, number), via in zip(pairs, free, strict=False):
+        aside.append((os.POSIX_SPAWN_DUP2, fd, via))
+        there.append((os.POSIX_SPAWN_DUP2, via, number))
+        close.append((os.POSIX_SPAWN_CLOSE, via))
+    return [*aside, *there, *close]
 
 
 def wait_gone(pids: Sequence[int], time_limit_s: float) -> list[int]:

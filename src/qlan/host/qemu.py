@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from qlan.errors import HostError, MissingTool
-from qlan.facts import QemuFacts
+from qlan.facts.machine import QemuFacts
 from qlan.host import files, kvm
 from qlan.host.run import find_tool, run, tool
 
@@ -80,6 +81,28 @@ def _ask(binary: str) -> dict[str, Any]:
         "models": models,
         "buses": buses,
     }
+
+
+def ask_schema(program: str) -> list[dict[str, Any]]:
+    """What `query-qmp-schema` answers; HostError.
+
+    By a socket, and the program is ended after its answer: told to quit on standard input meanwhile, it drops what it
+    has not written yet, and this is long.
+    """
+    import tempfile
+
+    from qlan.qmp.monitor import execute
+
+    with tempfile.TemporaryDirectory(prefix="qlan-") as folder:
+        socket, pid = Path(folder) / "qmp", Path(folder) / "pid"
+        paused = ["-machine", "none", "-nodefaults", "-display", "none", "-S", "-daemonize", "-pidfile", str(pid)]
+        run([program, *paused, "-qmp", f"unix:{socket},server=on,wait=off"])
+        try:
+            [schema] = execute(socket, (("query-qmp-schema", {}),))
+        finally:
+            os.kill(int(pid.read_text(encoding="ascii")), signal.SIGTERM)
+    answer: list[dict[str, Any]] = schema
+    return answer
 
 
 def parse_machines(text: str) -> tuple[list[str], str]:

@@ -44,7 +44,10 @@ def tool(name: str) -> str:
 def run(
     argv: Sequence[str], *, stdin: str = "", ok: Sequence[int] = (0,), time_limit_s: float = TIME_LIMIT_S
 ) -> subprocess.CompletedProcess[str]:
-    """Run to the end and return what it printed; CommandFailed if its exit status is not in ok.  Inputs are text."""
+    """Run to the end and return what it printed; CommandFailed if its exit status is not in ok.  Inputs are text.
+
+    In a process group of its own: a Ctrl-C is for us alone, who may be putting something back by just this program.
+    """
     tool(argv[0])
     try:
         done = subprocess.run(
@@ -57,6 +60,7 @@ def run(
             check=False,
             cwd="/",
             errors="replace",
+            process_group=0,
         )
     except subprocess.TimeoutExpired as error:
         raise NotInTime(f"no end after {time_limit_s:.0f} s", where=shown(argv)) from error
@@ -69,14 +73,19 @@ def run_all(argvs: Sequence[Sequence[str]], *, time_limit_s: float = TIME_LIMIT_
     """Run several to their ends, at the same time; when all have ended, the first one's failure is raised."""
     for argv in argvs:
         tool(argv[0])
-    running = [
-        subprocess.Popen(
-            list(argv), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-            env=environment(), cwd="/", errors="replace",
-        )
-        for argv in argvs
-    ]  # fmt: skip
-    failures = [_failure(argv, popen, time_limit_s) for argv, popen in zip(argvs, running, strict=True)]
+    running = []
+    try:
+        for argv in argvs:
+            running.append(subprocess.Popen(
+                list(argv), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                env=environment(), cwd="/", errors="replace", process_group=0,
+            ))  # fmt: skip
+        failures = [_failure(argv, popen, time_limit_s) for argv, popen in zip(argvs, running, strict=True)]
+    except BaseException:
+        for popen in running:
+            popen.kill()
+            popen.wait()
+        raise
     for failure in failures:
         if failure is not None:
             raise failure

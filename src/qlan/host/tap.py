@@ -5,8 +5,10 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import resource
 import struct
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from qlan.errors import ConflictError, Denied, HostError
@@ -23,10 +25,49 @@ def open_taps(pid: int | None, names: Sequence[str]) -> list[int]:
 
     Denied, ConflictError (a link of that name is there), HostError.
     """
+    _allow_descriptors(len(names))
     try:
-        return open_inside(pid, lambda: [_open(name) for name in names])
+        return open_inside(pid, lambda: _open_all(names))
     except OSError as error:
         raise _explained(error) from error
+
+
+def _allow_descriptors(count: int) -> None:
+    """Room for so many more, and for a guest's sockets beside each: the limit is 1024 where nobody raised it.
+
+    No more than that: some programs that we start (dnsmasq) close every number up to the limit when they start.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = len([*Path("/proc/self/fd").iterdir()]) + 3 * count + 64
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+
+
+def _open_all(names: Sequence[str]) -> list[int]:
+    """All or none: putting the host back needs descriptors too."""
+    found: list[int] = []
+    try:
+        for name in names:
+            found.append(_open(name))
+    except OSError:
+        for fd in found:
+            os.close(fd)
+        raise
+    return found
+
+
+def names_of(pid: int) -> list[str]:
+    """The interfaces of the TAPs that a process holds, in the order of its descriptors (`iff:` in /proc/PID/fdinfo)."""
+    found: dict[str, None] = {}
+    try:
+        for path in sorted(Path(f"/proc/{pid}/fdinfo").iterdir(), key=lambda path: int(path.name)):
+            with suppress(OSError):
+                lines = [line for line in path.read_text(encoding="ascii").splitlines() if line.startswith("iff:")]
+                found |= dict.fromkeys(line.removeprefix("iff:").strip() for line in lines)
+    except OSError:
+        return []
+    return list(found)
 
 
 def _open(name: str) -> int:
@@ -56,5 +97,11 @@ def _explained(error: OSError) -> HostError | ConflictError:
             f"there is already a link of this name ({error.strerror})",
             where=where,
             hint="`ip link show` tells what it is; qlan touches only what it made",
+        )
+    if error.errno == errno.EMFILE:
+        return HostError(
+            "more files would be open than this user may have",
+            where=where,
+            hint="a lab needs about three a NIC while it starts: raise the hard limit (`ulimit -Hn`, limits.conf(5))",
         )
     return HostError(f"cannot open it: {error.strerror}", where=where)

@@ -5,14 +5,50 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from qlan.host import run
-from qlan.resources.model import Address, Bridge, Dnsmasq, Machine, Namespace, Resource, Tap
+from qlan.resources.model import (
+    Address,
+    Admission,
+    Bridge,
+    Dnsmasq,
+    Filter,
+    Ifb,
+    Machine,
+    Macvlan,
+    Macvtap,
+    Namespace,
+    Outlet,
+    Partition,
+    Passt,
+    Pasta,
+    PortMap,
+    Relay,
+    Resource,
+    Shaping,
+    Tap,
+    Trunk,
+    Uplink,
+)
 
 _TOOLS: dict[type[Resource], tuple[str, ...]] = {
     Namespace: ("sh", "unshare", "nsenter", "env", "sleep"),
     Bridge: ("ip",),
+    Trunk: ("ip",),
     Address: ("ip",),
+    Uplink: ("ip", "python3"),
     Tap: ("ip",),
+    Macvlan: ("ip",),
+    Macvtap: ("ip",),
+    Ifb: ("ip",),
+    Shaping: ("tc",),
     Dnsmasq: ("dnsmasq",),
+    Filter: ("nft",),
+    Partition: ("nft",),
+    Admission: ("nft",),
+    Pasta: ("pasta",),
+    Passt: ("passt",),
+    PortMap: ("nft",),
+    Relay: ("sh",),
+    Outlet: ("sh",),
 }
 
 

@@ -1,0 +1,197 @@
+"""Forwarding and nft tables as they are, and the forwarding of links that are not ours: borrowed and given back.
+
+Beside the labs' folders there is one for each borrowed link: `before` is what was there (with the link's index: a link
+made anew has nothing to get back), and `lab.NAME` says who needs it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import socket
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from qlan.host import files
+from qlan.host.run import run
+from qlan.render import packet
+from qlan.render.command import Borrow, GiveBack
+from qlan.render.layout import Layout
+from qlan.resources.model import Admission, Filter, Forwarding
+
+_SYS = Path("/proc/sys")
+RESOLVERS = Path("/etc/resolv.conf")
+_VOLATILE = ("handle", "packets", "bytes")
+
+
+def borrow(commands: Sequence[Borrow]) -> None:
+    """Remember what is there, unless a lab has done so, and change it."""
+    for one in commands:
+        with _locked(one.book.parent.parent):
+            if not _labs(one.book):
+                value = (_SYS / one.path).read_text()
+                differing = [f"{path} {other}" for path, other in _overwritten(one.path) if other != value]
+                files.write(one.book / "before", "".join([f"{_index(one.link)} {value}", *differing]))
+            files.write(one.book / f"lab.{one.lab}", "")
+            _write(one.path, f"{one.value}\n")
+
+
+def give_back(commands: Sequence[GiveBack]) -> None:
+    """Put back what was there, if nobody else needs it."""
+    for one in commands:
+        with _locked(one.book.parent.parent):
+            if not _labs(one.book) - {one.lab}:
+                before = files.read_text(one.book / "before").splitlines(keepends=True)
+                index, _, value = before[0].partition(" ") if before else ("", "", "")
+                if value and index in ("0", str(_index(one.link))):
+                    _write(one.path, value)
+                    for path, _, other in (line.partition(" ") for line in before[1:]):
+                        _write(path, other)
+                files.remove(one.book)
+            files.remove(one.book / f"lab.{one.lab}")
+        with suppress(OSError):
+            one.book.parent.rmdir()  # it stays unless it is empty
+
+
+def read_forwarding(
+    known: Iterable[Forwarding], enter: Mapping[str, Sequence[str]], layout: Layout
+) -> Iterator[Forwarding]:
+    """Those that are there.  enter: the words that lead into each namespace."""
+    wanted = {one.key: one for one in known}
+    for entry in files.entries(layout.all_borrowed):
+        if (entry / f"lab.{layout.lab}").exists():
+            one = _named(entry.name)
+            wanted.setdefault(one.key, one)
+    for namespace in {one.namespace for one in wanted.values()} & enter.keys():
+        ours = [one for one in wanted.values() if one.namespace == namespace]
+        values = _values([packet.path(one) for one in ours], enter[namespace])
+        for one in ours:
+            value = values.get(packet.path(one))
+            lent = (layout.borrowed(one) / f"lab.{layout.lab}").exists()
+            if lent if not one.link_key else value == one.value:  # a link of ours that stays may forward no longer
+                yield replace(one, on=value == one.value)
+
+
+def _named(book: str) -> Forwarding:
+    """What a book's name says: LINK, LINK:SETTING or LINK:FAMILY:SETTING."""
+    link, *words = book.split(":")
+    setting = words.pop() if words else "forwarding"
+    return Forwarding(link, setting=setting, family=words.pop() if words else "ipv4")
+
+
+def read_filters(
+    known: Iterable[Filter], enter: Mapping[str, Sequence[str]], listings: Mapping[str, Path]
+) -> Iterator[Filter]:
+    """Those whose table is there.  listings: by key, how the kernel listed it when it was made."""
+    for one in known:
+        if one.namespace not in enter:
+            continue
+        listing = listings[one.key]
+        if (intact := is_intact(f"inet {packet.table(one)}", enter[one.namespace], listing)) is not None:
+            yield replace(one, intact=intact)
+
+
+def is_intact(table: str, enter: Sequence[str], listing: Path) -> bool | None:
+    """Whether a table (with its family) is as it was when it was made; None: it is not there."""
+    done = run([*enter, "nft", "-j", "list", "table", *table.split()], ok=(0, 1))
+    if done.returncode:
+        return None
+    now, then = (steady(_json(text)) for text in (done.stdout, files.read_text(listing)))
+    return bool(now == then)
+
+
+def read_admissions(known: Iterable[Admission]) -> Iterator[Admission]:
+    """Those of which a rule is there."""
+    for one in known:
+        done = run(["nft", "-j", "list", "chain", one.family, one.table, one.chain], ok=(0, 1))
+        rows = _json(done.stdout) if done.returncode == 0 else None
+        rules = [row["rule"] for row in rows or () if row.get("rule", {}).get("comment") == one.comment]
+        if rules:
+            yield replace(one, intact=[_way(rule) for rule in rules] == [("iifname", one.link), ("oifname", one.link)])
+
+
+def is_resolver_same(before: Path) -> bool:
+    """Whether this machine asks the name servers that it asked when the copy was made; yes if either cannot be read."""
+    try:
+        return _name_servers(before) == _name_servers(RESOLVERS)
+    except OSError:
+        return True
+
+
+def _name_servers(path: Path) -> list[str]:
+    lines = (line.split() for line in path.read_text(encoding="utf-8", errors="replace").splitlines())
+    return [words[1] for words in lines if len(words) > 1 and words[0] == "nameserver"]
+
+
+def _way(rule: Any) -> tuple[str, str]:
+    """A rule of ours as it was made: a link and nothing else, accepted."""
+    match, *rest = rule["expr"]
+    with suppress(KeyError, TypeError):
+        if [next(iter(one)) for one in rest] == ["counter", "accept"]:
+            return match["match"]["left"]["meta"]["key"], match["match"]["right"]
+    return "", ""
+
+
+def steady(data: Any) -> Any:
+    """A listing without what changes by itself."""
+    if isinstance(data, dict):
+        return {key: steady(value) for key, value in data.items() if key not in _VOLATILE}
+    return [steady(value) for value in data] if isinstance(data, list) else data
+
+
+def _json(text: str) -> Any:
+    with suppress(ValueError):
+        return [row for row in json.loads(text)["nftables"] if "metainfo" not in row]
+    return None
+
+
+def _values(paths: Sequence[str], enter: Sequence[str]) -> dict[str, str]:
+    if not enter:
+        return {path: text.strip() for path in paths if (text := files.read_text(_SYS / path))}
+    script = 'while read -r path; do [ ! -e "/proc/sys/$path" ] || echo "$path $(cat "/proc/sys/$path")"; done'
+    done = run([*enter, "sh", "-c", script], stdin="".join(f"{path}\n" for path in paths))
+    return dict(line.split(" ", 1) for line in done.stdout.splitlines())
+
+
+def _overwritten(path: str) -> Iterator[tuple[str, str]]:
+    """The settings that one of link `all` is written to, with their values."""
+    folder, _, setting = path.partition("/all/")
+    for entry in files.entries(_SYS / folder) if setting else ():
+        yield f"{folder}/{entry.name}/{setting}", (entry / setting).read_text(encoding="ascii")
+
+
+def _labs(book: Path) -> set[str]:
+    """The labs that need the link, and still are."""
+    names = {entry.name.removeprefix("lab.") for entry in files.entries(book) if entry.name.startswith("lab.")}
+    return {name for name in names if (book.parent.parent / name).is_dir()}
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    files.make_folder(folder)
+    fd = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)
+
+
+def _write(path: str, value: str) -> None:
+    try:
+        (_SYS / path).write_text(value, encoding="ascii")
+    except FileNotFoundError:
+        return  # the link is gone
+    except OSError as error:
+        raise files.explained(error, _SYS / path) from error
+
+
+def _index(link: str) -> int:
+    try:
+        return socket.if_nametoindex(link)
+    except OSError:
+        return 0

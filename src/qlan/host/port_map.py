@@ -1,0 +1,66 @@
+"""Port maps as the kernel has them: their rules, and which ports are in them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from qlan.host import files
+from qlan.host.packet import steady
+from qlan.host.run import run
+from qlan.render import port_map
+from qlan.resources.model import PortMap, PublishedPort, Resources
+
+Elements = dict[tuple[str, tuple[str | int, ...]], tuple[str | int, ...]]  # (map, key) to target
+
+
+def read(known: Iterable[PortMap], ports: Sequence[PublishedPort], listings: Mapping[str, Path]) -> Resources:
+    """The maps that are there, and the ports, each as led by its map or by the relay alone.
+
+    listings: by key, how the kernel listed the rules when they were made.  A map is intact if it has no port that is
+    not among these.
+    """
+    found: Resources = {}
+    led = {one.key: replace(one, portmap="") for one in ports}
+    for one in known:
+        words = ["nft", "-j", "list", "table", "inet", port_map.table(one.lab, one.network)]
+        done = run(words, ok=(0, 1))
+        if done.returncode:
+            continue
+        rows = _rows(done.stdout)
+        elements = _elements(rows)
+        for port in ports:
+            key, target = port_map.element(port)
+            place = (port_map.name_of_map(port), key)
+            if port.network == one.network and elements.get(place) == target:
+                led[port.key] = replace(port, portmap=one.key)
+                del elements[place]
+        intact = not elements and steady(_bare(rows)) == steady(_bare(_rows(files.read_text(listings[one.key]))))
+        found[one.key] = replace(one, intact=intact)
+    return found | led
+
+
+def _rows(text: str) -> list[dict[str, Any]]:
+    with suppress(ValueError):
+        return [row for row in json.loads(text)["nftables"] if "metainfo" not in row]
+    return []
+
+
+def _bare(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Without the ports: those come and go."""
+    return [{"map": {key: value for key, value in row["map"].items() if key != "elem"}} if "map" in row else row
+            for row in rows]  # fmt: skip
+
+
+def _elements(rows: list[dict[str, Any]]) -> Elements:
+    """As libnftables-json(5) has them: pairs of two concatenations."""
+    return {
+        (row["map"]["name"], tuple(key["concat"])): tuple(target["concat"])
+        for row in rows
+        if "map" in row
+        for key, target in row["map"].get("elem", ())
+    }
