@@ -23,7 +23,7 @@ from qlan.names import derived_mac
 from qlan.realm import Realm
 from qlan.render import hand
 from qlan.render.user_netdev import render
-from qlan.resources.model import Bridge, PortForward, UserBackend, field_names
+from qlan.resources.model import Bridge, PortForward, UserBackend
 from qlan.topology.model import Nic
 
 _GIVEN_S = 60.0
@@ -51,9 +51,11 @@ def _check(nic: Nic) -> None:
 
 def _user(nic: Nic, index: int, short: bool) -> list[str]:
     assert nic.user is not None
+    if nic.user.backend == "passt":
+        raise UsageError("passt is started for guests that qlan starts", hint="leave `backend` out: slirp")
     if any(forward.host_port is None for forward in nic.forwards):
         raise UsageError("`auto` ports are picked for guests that qlan starts", hint="name the port: -p 2222:22")
-    user_network = UserBackend(**{name: getattr(nic.user, name) for name in field_names(UserBackend)})
+    user_network = UserBackend.of(nic.user, backend="slirp")
     forwards = [
         PortForward("", index, one.protocol, one.host_address, one.host_port or 0, one.guest_address, one.guest_port)
         for one in nic.forwards
@@ -82,6 +84,9 @@ def _bridge(lab: Lab, network: str) -> Bridge:
     record = lab.record
     bridge = record.wanted.get(f"bridge/{network}") if record else None
     if not isinstance(bridge, Bridge):
+        if network in lab.networks:
+            raise UsageError(f"network `{network}` of lab `{lab.name}` is no bridge of ours",
+                             hint=f"`qlan show {network}` says what it is")  # fmt: skip
         known = ", ".join(lab.networks) or "none"
         what = f"lab `{lab.name}` has no network `{network}`" if record else f"lab `{lab.name}` is not up"
         raise UsageError(what, hint=f"its networks: {known}" if record else "qlan up")

@@ -18,8 +18,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qlan import journal, status
-from qlan.errors import ConflictError, TopologyError, UsageError
+from qlan import journal, lending, status
+from qlan.errors import TopologyError, UsageError
 from qlan.host import files, leases, present, user
 from qlan.host.process import STOP_GRACE_S
 from qlan.journal import Record
@@ -29,13 +29,15 @@ from qlan.planning.plan import Plan, plan
 from qlan.realm import Realm
 from qlan.render.enter import REALM
 from qlan.render.layout import Layout
-from qlan.resources.model import Bridge, Machine, PortForward, Resource, Resources
+from qlan.resources.model import PortForward, PublishedPort, Resource, Resources
 from qlan.status import LabStatus
 
 if TYPE_CHECKING:  # what a change needs and `qlan status` does not is imported where it is used
     from qlan.apply import Progress
-    from qlan.facts import Facts, UsedSubnet
+    from qlan.facts.machine import Facts, UsedSubnet
     from qlan.live import RealHost
+    from qlan.topology.bends import Bends
+    from qlan.topology.changes import Change
     from qlan.topology.model import Picks, Topology
 
 LOCK_WAIT_S = 60.0
@@ -58,6 +60,8 @@ class Lab:
         self.topology = topology
         self.digest = digest
         self.lock_wait_s = LOCK_WAIT_S
+        self.changes: tuple[Change, ...] | None = None  # by hand: in the topology, not in the file; None: as before
+        self.bends: Bends | None = None  # that stay until they are taken back; None: as before
 
     # --- where a lab comes from
 
@@ -68,7 +72,8 @@ class Lab:
 
         topology = load(path)
         return cls.of(
-            replace(topology, realm=realm or topology.realm, run_as=run_as or topology.run_as), digest=_digest(path)
+            replace(topology, realm=realm or topology.realm, run_as=run_as or topology.run_as),
+            digest=journal.digest(path),
         )
 
     @classmethod
@@ -122,7 +127,8 @@ class Lab:
     @property
     def record(self) -> Record | None:
         """What was wanted last; None if the lab is not up."""
-        return journal.read_record(self.layout)
+        record = journal.read_record(self.layout)
+        return lending.living(self.layout, record) if record and record.changes else record
 
     @property
     def is_up(self) -> bool:
@@ -135,7 +141,7 @@ class Lab:
         record = self.record
         if record is None and self.topology:
             return [guest.name for guest in self.topology.guests]
-        return guest_names(record.wanted) if record else []
+        return scope.guest_names(record.wanted) if record else []
 
     @property
     def networks(self) -> list[str]:
@@ -143,13 +149,13 @@ class Lab:
         record = self.record
         if record is None and self.topology:
             return [network.name for network in self.topology.networks]
-        return [one.network for one in record.wanted.values() if isinstance(one, Bridge)] if record else []
+        return scope.network_names(record.wanted) if record else []
 
     # --- questions
 
     def check_guest(self, guest: str) -> None:
         """UsageError, with the nearest name, if it has no such guest."""
-        _check_guest_names([guest], self.guests)
+        scope.check_names([guest], self.guests)
 
     def find_pid(self, guest: str) -> int | None:
         """The process of a guest's QEMU, or None if it does not run."""
@@ -209,13 +215,13 @@ class Lab:
         problems = check(topology, facts, Path.exists)
         if problems:
             raise TopologyError(problems)
-        with journal.locked(self.layout.state_root / ".lock", wait_s=self.lock_wait_s, what="the list of picks"):
+        with journal.picking(self.layout, wait_s=self.lock_wait_s):
             facts = replace(facts, used_subnets=(*facts.used_subnets, *self._picked_subnets()))
             old = journal.read_picks(self.layout)
             picks = addressing.complete(topology, old, facts)
             if picks != old:
                 journal.write_picks(self.layout, picks)
-        return expand(topology, picks, facts, self.realm)
+        return scope.pulled(expand(topology, picks, facts, self.realm), self.changes or ())
 
     @cached_property
     def facts(self) -> Facts:
@@ -224,10 +230,11 @@ class Lab:
 
         topology = self._topology()
         user.check_realm(self.realm)
-        run_as = user.find_invoking_uid(topology.run_as) if self.realm is Realm.HOST and topology.guests else None
+        to_start = self.realm is Realm.HOST and any(one.found is None for one in topology.guests)
+        run_as = user.find_invoking_uid(topology.run_as) if to_start else None
         record = self.record
         held = record.wanted.values() if record else ()
-        own = [(one.protocol, one.host_port) for one in held if isinstance(one, PortForward)]
+        own = [(one.protocol, one.host_port) for one in held if isinstance(one, PortForward | PublishedPort)]
         return probe(topology, own_ports=own, run_as=run_as)
 
     def read(self) -> tuple[Resources, Resources]:
@@ -243,7 +250,7 @@ class Lab:
         there = present.read(self.layout, wanted, journal.read_intents(self.layout))
         pids = {
             name: pid
-            for name in guest_names({**there, **wanted})
+            for name in scope.guest_names({**there, **wanted})
             if (pid := present.find_machine(self.layout, name)) is not None
         }
         realm = record.realm if record else self.realm
@@ -253,7 +260,10 @@ class Lab:
             record.source if record else None,
             status.guests(self.layout, wanted, there, pids),
             status.drift(wanted, there) if record else (f"! {self.layout.record} is not readable",),
-            self._is_edited(record),
+            journal.is_edited(self.layout, record),
+            record.unsaved if record else (),
+            lending.by_hand(record) if record else (),
+            record.bends.lines if record and record.bends else (),
         )
 
     # --- changes
@@ -267,6 +277,7 @@ class Lab:
         grace_s: float = STOP_GRACE_S,
     ) -> UpReport:
         """Make it so.  guests: only these and what they need; restart: also where a running guest must be restarted."""
+        from qlan.apply import read_without
         from qlan.host import tools
 
         start = time.monotonic()
@@ -276,14 +287,14 @@ class Lab:
             self._same_lab(before)
             known = before.wanted if before else {}
             with self._host(wanted, grace_s=grace_s) as host:
-                there = host.read()
+                there = read_without(host, wanted)
                 cut = scope.to_restart(plan(wanted, there), wanted, there)
                 postponed = (
                     {}
                     if restart
                     else {guest: keys for guest, keys in cut.items() if scope.is_edit(guest, wanted, known)}
                 )
-                _check_postponed(postponed, wanted, there)
+                scope.check_postponed(postponed, wanted, there)
                 wanted = scope.without(postponed, wanted, there)
                 again = frozenset(f"machine/{guest}" for guest in cut if guest not in postponed)
                 tools.require(step.after for step in plan(wanted, there).steps if step.after is not None)
@@ -299,17 +310,21 @@ class Lab:
         progress: Progress | None = None,
     ) -> Plan:
         """Take it back: all, or some guests.  grace_s: for guests to shut down.  forget: what was picked, too."""
+        from qlan.apply import give_back
+
         with self.locked():
             before = self.record
             known = before.wanted if before else {}
-            _check_guests(guests, known)
-            wanted = scope.for_down(known, guests) if guests else {}
+            scope.check_guests(guests, known)
             with self._host({}, grace_s=grace_s) as host:
-                done = self._apply(host, wanted, host.read(), progress=progress)
+                there = give_back(host, host.read(), guests, grace_s)
+                known = scope.given_back(known, scope.adopted(known, guests))
+                wanted = scope.for_down(known, guests) if guests else {}
+                done = self._apply(host, wanted, there, progress=progress)
                 if not wanted:
                     host.forget()
             if forget:
-                files.remove(self.layout.picks.parent)
+                journal.forget_picks(self.layout, wait_s=self.lock_wait_s)
         return done
 
     def restart(
@@ -319,10 +334,37 @@ class Lab:
         with self.locked():
             before = self.record
             wanted = self._scoped(guests) if self.topology else (before.wanted if before else {})
-            _check_guests(guests, wanted)
+            scope.check_ours(guests, wanted)
             again = frozenset(f"machine/{guest}" for guest in guests)
             with self._host(wanted, grace_s=grace_s) as host:
                 return self._apply(host, wanted, host.read(), again=again, progress=progress)
+
+    def repair(self) -> Plan:
+        """Put back what somebody else changed since the last `up`; no guest is started or restarted by it."""
+        from qlan.apply import apply
+
+        with self.locked():
+            known, there = self.read()
+            wanted = scope.for_repair(known, there)
+            with self._host(wanted) as host:
+                done = apply(wanted, host, before=there)
+            journal.settle(self.layout)
+        return done
+
+    def change(self, alter: Callable[[Resources, Resources], Resources]) -> Plan:
+        """Have something else wanted than the file says, until the next whole `up`.
+
+        alter: what was wanted last and is there to what is wanted now.  A guest that ended stays so.  UsageError.
+        """
+        with self.locked():
+            before = self.record
+            if before is None:
+                raise UsageError(f"lab `{self.name}` is not up", hint="qlan up")
+            with self._host({}) as host:
+                there = host.read()
+                wanted = alter(dict(before.wanted), there)
+                record = self._record_of(wanted, journal.unsaved(before, wanted))
+                return self._apply(host, scope.for_repair(wanted, there), there, record=record)
 
     def wait(
         self,
@@ -334,21 +376,11 @@ class Lab:
         """Wait until each guest (none named: all) has its network; NotInTime, GuestFailed."""
         record = self.record
         known = record.wanted if record else {}
-        names = list(guests) or guest_names(known)
+        names = list(guests) or scope.guest_names(known)
         waiting = leases.Waiting(self.layout, known, names)
         return waiting.wait(time_limit_s, seen or (lambda arrival: None))
 
     # --- parts
-
-    def _is_edited(self, record: Record | None) -> bool:
-        """Whether the file has another text than at the last `up`; it is read only if it was touched since."""
-        if record is None or record.source is None or not record.digest:
-            return False
-        with suppress(OSError):
-            if record.source.stat().st_ctime < self.layout.record.stat().st_mtime:
-                return False
-        return _digest(record.source) != record.digest
-
     def _topology(self) -> Topology:
         if self.topology is None:
             record = self.record
@@ -356,15 +388,20 @@ class Lab:
                 f"the file of lab `{self.name}` is needed for this",
                 hint=f"-f {record.source}" if record and record.source else "give it with -f FILE",
             )
-        return self.topology
+        return self.topology if self.changes is not None else lending.with_adopted(self.topology, self.record)
 
     def _scoped(self, guests: Sequence[str]) -> Resources:
-        full = self.wanted
-        if not guests:
-            return full
-        _check_guests(guests, full)
         record = self.record
-        return scope.for_up(full, record.wanted if record else {}, guests)
+        wanted = self.wanted
+        if guests:
+            before = record.wanted if record else {}
+            scope.check_guests([one for one in guests if one not in scope.adopted(before)], wanted)
+            wanted = scope.for_up(wanted, before, guests)
+        if record and record.bends:
+            from qlan.networks.bending import bent
+
+            return bent(wanted, record.bends, self.name)
+        return wanted
 
     def _apply(
         self,
@@ -374,14 +411,15 @@ class Lab:
         *,
         again: frozenset[str] = frozenset(),
         progress: Progress | None = None,
+        record: Record | None = None,
     ) -> Plan:
-        """Remember what is wanted, do it, and if that fails remember again what was."""
+        """Remember what is wanted (record: how, if not by itself), do it, and if that fails remember again what was."""
         from qlan.apply import apply
 
         before = self.record
         try:
             if wanted:
-                self._write_record(self._record_of(wanted))
+                self._write_record(record or self._record_of(wanted))
             done = apply(wanted, host, before=there, replace=again, progress=progress)
         except BaseException:
             self._remember(before, host)
@@ -389,11 +427,22 @@ class Lab:
         journal.settle(self.layout)
         return done
 
-    def _record_of(self, wanted: Resources) -> Record:
-        """What is to be remembered while this is wanted."""
+    def _record_of(self, wanted: Resources, unsaved: tuple[str, ...] | None = None) -> Record:
+        """What is to be remembered while this is wanted.  unsaved: None: as before, unless the file was read."""
         topology, before = self.topology, self.record
         source = topology.source if topology else before.source if before else None
-        return Record(self.name, self.realm, source, self.digest or (before.digest if before else ""), wanted)
+        changes = self.changes
+        if unsaved is not None and before:
+            changes = before.changes
+        else:
+            unsaved = (
+                scope.kept_lines(before.unsaved, wanted) if before and (changes is not None or not topology) else ()
+            )
+        if changes is None and before:
+            changes = scope.kept_changes(before.changes, before.wanted, wanted)
+        digest = self.digest or (before.digest if before else "")
+        bends = self.bends if self.bends is not None else before.bends if before else None
+        return Record(self.name, self.realm, source, digest, wanted, unsaved, changes or (), bends)
 
     def _write_record(self, record: Record) -> None:
         """Its time says when the file was read; one that speaks of an older reading is no younger than any file."""
@@ -427,6 +476,7 @@ class Lab:
             raise TopologyError(in_order(check_written(self._topology())))
         with journal.locked(self.layout.lock, wait_s=self.lock_wait_s, what=f"lab {self.name}"):
             try:
+                present.find_again(self.layout)
                 yield
             finally:
                 if not self.layout.run.exists():
@@ -435,65 +485,10 @@ class Lab:
             self.layout.run_root.rmdir()  # it stays unless it is empty
 
     def _same_lab(self, before: Record | None) -> None:
-        """A lab of this name from another file is somebody else's."""
-        mine = self.topology.source if self.topology else None
-        other = journal.find_lab(self.layout, mine) if mine and not before else None
-        if other and other != self.name:
-            raise ConflictError(
-                f"this file's lab is up already, under the name it had: `{other}`",
-                where=str(mine),
-                hint=f"take that one down first: qlan down -l {other}",
-            )
-        if before and before.source and mine and before.source != mine:
-            raise ConflictError(
-                f"a lab named `{self.name}` is up already, from {before.source}",
-                hint=f"write another `lab:` name, or take that one down: qlan down -f {before.source}",
-            )
-        if before and before.realm is not self.realm:
-            raise ConflictError(
-                f"lab `{self.name}` is up in the {before.realm} realm", hint="`qlan down` first, then up in the other"
-            )
+        journal.check_same(self.layout, before, self.name, self.realm, self.topology.source if self.topology else None)
 
     def _picked_subnets(self) -> list[UsedSubnet]:
-        from qlan.facts import UsedSubnet
+        from qlan.facts.machine import UsedSubnet
 
         others: dict[str, Picks] = dict(journal.other_picks(self.layout))
         return [UsedSubnet(subnet, f"lab {lab}") for lab, picks in others.items() for subnet in picks.subnets.values()]
-
-
-def guest_names(resources: Resources) -> list[str]:
-    """The guests among resources, in their order."""
-    return [one.guest for one in resources.values() if isinstance(one, Machine)]
-
-
-def _check_guests(guests: Sequence[str], resources: Resources) -> None:
-    _check_guest_names(guests, guest_names(resources))
-
-
-def _check_postponed(guests: Iterable[str], wanted: Resources, there: Resources) -> None:
-    """ConflictError if one of them cannot stay as it is, because what it is on would have to be made anew."""
-    for guest in guests:
-        if keys := scope.replaced_under([guest], wanted, there):
-            raise ConflictError(
-                f"guest `{guest}` runs, and the file has changed what it is on: {', '.join(keys)}",
-                hint="`qlan up --restart` restarts it; nothing was changed",
-            )
-
-
-def _check_guest_names(guests: Sequence[str], known: Sequence[str]) -> None:
-    for guest in guests:
-        if guest not in known:
-            near = nearest(guest, known)
-            raise UsageError(
-                f"no guest `{guest}` in this lab",
-                hint=f"did you mean `{near}`?" if near else f"its guests: {', '.join(known) or 'none'}",
-            )
-
-
-def _digest(path: Path) -> str:
-    import hashlib
-
-    try:
-        return hashlib.blake2s(path.read_bytes()).hexdigest()
-    except OSError:
-        return ""

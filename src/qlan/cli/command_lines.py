@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import platform
 import re
 import sys
@@ -65,17 +64,17 @@ def _installed_version() -> str:
 
 def _rules_of_program(program: str) -> cmdline.Rules:
     """The program says itself what it takes: its schema, its netdev types, its devices' properties."""
+    from qlan.host import qemu
     from qlan.host.run import run
 
+    if "/" not in program and "qemu" not in program and "kvm" not in program:
+        raise UsageError(f"`{program}` is neither a version nor a QEMU", hint="like 7.2, or qemu-system-x86_64")
     said = run([program, "-version"]).stdout
     try:
         rules = cmdline.rules(".".join(str(part) for part in cmdline.parse_version(said)))
     except ValueError as error:
         raise UsageError(f"{program} is no QEMU: {error}") from None
-    asked = "".join(json.dumps({"execute": word}) + "\n" for word in ("qmp_capabilities", "query-qmp-schema", "quit"))
-    paused = [program, "-machine", "none", "-nodefaults", "-display", "none", "-S", "-qmp", "stdio"]
-    replies = [json.loads(line) for line in run(paused, stdin=asked).stdout.splitlines() if line.startswith('{"')]
-    schema = next(reply["return"] for reply in replies if isinstance(reply.get("return"), list))
+    schema = qemu.ask_schema(program)
     there = run([program, "-machine", "none", "-device", "help"]).stdout
     models = [name for name in rules.devices if f'name "{name}"' in there]
     helps = {name: run([program, "-machine", "none", "-device", f"{name},help"]).stdout for name in models}

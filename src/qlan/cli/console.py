@@ -41,6 +41,9 @@ def attach(lab: Lab, guest: str, *, silence_s: float = SILENCE_S) -> int:
     if lab.find_pid(guest) is None:
         raise UsageError(f"guest `{guest}` does not run", where=f"lab {lab.name}",
                          hint=f"qlan up {guest}; qlan log {guest} tells why it ended")  # fmt: skip
+    if lab.layout.adopted(guest).exists():
+        raise UsageError(f"guest `{guest}` is adopted: its serial line is where its own command line has it",
+                         where=f"lab {lab.name}", hint="look for -serial, -chardev or -nographic there")  # fmt: skip
     with Line(lab.layout.serial(guest), guest) as line:
         _say(f"[{guest}: Ctrl-] detaches, Enter wakes the prompt]")
         ended = talk(line.socket, sys.stdin.fileno(), sys.stdout.fileno(), silence_s=silence_s)

@@ -6,14 +6,16 @@ import argparse
 from collections import Counter
 
 from qlan.cli import which
+from qlan.cli.interrupt import PUT_BACK
 from qlan.cli.output import count, print_json
 from qlan.cli.parser import seconds
-from qlan.cli.progress import PUT_BACK, Progress
+from qlan.cli.progress import Progress
 from qlan.errors import UsageError
 from qlan.host.process import STOP_GRACE_S
 from qlan.lab import Lab
 from qlan.names import nearest
 from qlan.planning.plan import Action, Plan
+from qlan.resources.model import Adopted
 
 DESCRIPTION = """\
 Take back everything that `up` made: guests, servers, bridges, files.  Guests are asked to shut down (ACPI), and
@@ -90,5 +92,9 @@ def _said(lab: Lab, done: Plan, guests: list[str]) -> str:
         return f"lab {lab.name}: {' and '.join(guests) or 'nothing'} {'are' if len(guests) > 1 else 'is'} " + (
             "not up" if guests else "up")  # fmt: skip
     kinds = Counter(step.key.partition("/")[0] for step in done.steps if step.action is Action.DELETE)
+    lent = sum(isinstance(step.resource, Adopted) for step in done.steps if step.action is Action.DELETE)
+    kinds["machine"] -= lent
     words = [count(kinds[kind], noun) for kind, noun in _NOUNS.items() if kinds[kind]]
-    return f"lab {lab.name}: removed {', '.join(words) or count(kinds.total(), 'thing')}"
+    found = [f"removed {', '.join(words) or count(kinds.total(), 'thing')}"] if kinds.total() else []
+    found += [f"let go of {count(lent, 'adopted guest')}"] if lent else []
+    return f"lab {lab.name}: {', '.join(found)}"

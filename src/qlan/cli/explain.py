@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import stat
 import sys
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from qlan import cmdline
 from qlan.cli import command_lines
 from qlan.cli.output import print_json
 from qlan.cli.terminal import printable
-from qlan.facts import Facts
+from qlan.facts.machine import Facts
 
 DESCRIPTION = """\
 Say in plain words what a QEMU command line means for networks: what each NIC is plugged into, who reaches whom, which
@@ -44,8 +43,8 @@ def run(args: argparse.Namespace) -> int:
         return _run_stdin(args, rules)
     readings = command_lines.readings_of(args, rules)
     wanted = {forward.port for reading in readings for forward in cmdline.explain(reading, rules).forwards}
-    facts, bridges = _facts(wanted), _bridges()
-    found = [cmdline.explain(reading, rules, facts, bridges) for reading in readings]
+    facts = _facts(wanted)
+    found = [cmdline.explain(reading, rules, facts, _refusal) for reading in readings]
     file = str(args.script or "")
     for explanation in found:
         if args.json:
@@ -71,15 +70,18 @@ def _run_stdin(args: argparse.Namespace, rules: cmdline.Rules) -> int:
     return 0 if accepted else _REFUSED
 
 
-def _bridges() -> cmdline.Bridges:
-    """What the bridge helper of this machine may; an ACL that cannot be read allows nothing."""
-    helpers = [Path(folder) / "qemu-bridge-helper" for folder in ("/usr/lib/qemu", "/usr/libexec")]
-    setuid = any(helper.is_file() and helper.stat().st_mode & stat.S_ISUID for helper in helpers)
-    try:
-        acl = Path("/etc/qemu/bridge.conf").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        acl = ""
-    return cmdline.Bridges(acl, setuid)
+def _refusal(helper: str, bridge: str) -> tuple[str, str] | None:
+    """Why a bridge helper of this machine would not open a bridge to the caller, and what to do."""
+    from qlan.host import bridge_access, bridge_helper
+
+    if helper and not Path(helper).is_file():
+        return f"there is no {helper}", f"helper= is the path of {bridge_access.NAME}"
+    if Path(helper).name == bridge_helper.NAME or (helper and Path(helper).name != bridge_access.NAME):
+        return None  # ours asks no list, and of somebody else's nothing is known
+    found = bridge_access.find_denial(bridge)
+    if os.geteuid() != 0:
+        found = bridge_access.find_refusal(Path(helper) if helper else bridge_access.find_helper(), bridge)
+    return (found.what, found.hint) if found else None
 
 
 def _facts(wanted: set[int]) -> Facts:

@@ -67,6 +67,9 @@ def run(args: argparse.Namespace) -> int:
 def _path(args: argparse.Namespace) -> Path:
     lab, name = _find(args)
     layout = lab.layout
+    if layout.adopted(name).exists() and name in lab.guests:
+        raise UsageError(f"guest `{name}` is adopted: what it says is where its own command line sends it",
+                         where=f"lab {lab.name}")  # fmt: skip
     if layout.guest(name).is_dir() and name in lab.guests:
         return layout.serial_log(name) if args.serial else layout.qemu_log(name)
     if layout.dnsmasq(name).is_dir() and name in lab.networks and not args.serial:

@@ -10,7 +10,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
 
-from qlan.resources.model import Dnsmasq, Machine, Nic, Resource, Tap, TapBackend, UserBackend
+from qlan.resources.model import (
+    Dnsmasq,
+    ForeignBackend,
+    HelperBackend,
+    Machine,
+    Macvtap,
+    MacvtapBackend,
+    Nic,
+    Resource,
+    Tap,
+    TapBackend,
+    UserBackend,
+    WireBackend,
+)
 from qlan.status import NicStatus
 
 _USER_SUBNET = IPv4Network("10.0.2.0/24")
@@ -36,6 +49,7 @@ class NicOutlook:
     search: tuple[str, ...]
     address6: str
     forwards: tuple[str, ...]
+    callers_seen_as: str
     by_hand: tuple[str, ...]
     data_path: dict[str, str]
 
@@ -47,7 +61,8 @@ def nic_outlook(nic: Nic, seen: NicStatus, known: Mapping[str, Resource]) -> Nic
         nic.index, seen.network, nic.model, nic.mac, seen.link,
         address=f"{seen.address}/{told.prefix}" if seen.address and told.prefix else seen.address,
         how=seen.address_state, expires_s=seen.expires_s, gateway=told.gateway, dns=told.dns, domain=told.domain,
-        search=told.search, address6=told.address6, forwards=seen.forwards,
+        search=told.search, address6=_address6(seen) or told.address6, forwards=seen.forwards,
+        callers_seen_as=seen.callers_seen_as,
         by_hand=_by_hand(nic, known), data_path=_data_path(nic, known),
     )  # fmt: skip
 
@@ -68,6 +83,10 @@ def _user(backend: UserBackend) -> _Told:
     if not backend.ipv4:
         return _Told(address6=_prefix6(backend))
     subnet = backend.subnet or _USER_SUBNET
+    if backend.backend == "passt":
+        six = "" if backend.ipv6 is False else "as this machine has it"
+        return _Told(prefix=str(subnet.prefixlen), gateway=str(backend.host or subnet[2]), search=backend.search,
+                     address6=six)  # fmt: skip
     return _Told(
         prefix=str(subnet.prefixlen),
         gateway="" if backend.restrict else str(backend.host or subnet.network_address + 2),
@@ -93,12 +112,17 @@ def _bridged(nic: Nic, seen: NicStatus, known: Mapping[str, Resource]) -> _Told:
     )  # fmt: skip
 
 
+def _address6(seen: NicStatus) -> str:
+    how = {"slaac": "made by the guest of its MAC", "lease": "lease"}.get(seen.address6_state, seen.address6_state)
+    return f"{seen.address6} ({how})" if seen.address6 else ""
+
+
 def _by_hand(nic: Nic, known: Mapping[str, Resource]) -> tuple[str, ...]:
     """Nothing, if the kernel's `ip=` or a cloud-init seed tells the guest its address."""
     machine = known.get(f"machine/{nic.guest}")
     if nic.address is None or not isinstance(machine, Machine):
         return ()
-    if machine.seed or f"ip={nic.address.ip}:" in machine.append:
+    if machine.seed or f"ip={nic.address.ip}:" in " ".join([machine.append, *machine.addresses]):
         return ()
     return (
         f"ip address add {nic.address} dev IFACE    # the one with {nic.mac} in `ip link`",
@@ -108,9 +132,28 @@ def _by_hand(nic: Nic, known: Mapping[str, Resource]) -> tuple[str, ...]:
 
 def _data_path(nic: Nic, known: Mapping[str, Resource]) -> dict[str, str]:
     rom = "iPXE (boots from the network)" if nic.boot else "none"
+    if isinstance(nic.backend, UserBackend) and nic.backend.backend == "passt":
+        return {"netdev": f"stream: a socket to passt, this NIC's own (passt/{nic.guest}.{nic.index}/own in the lab's "
+                          "folder has its log)", "option ROM": rom,
+                "MTU": str(nic.mtu_bytes or "65520, if the guest takes it from DHCP")}  # fmt: skip
+    if isinstance(nic.backend, ForeignBackend):
+        return {"netdev": f"{nic.backend.kind or 'none'}: of the user who started this QEMU"}
     if isinstance(nic.backend, UserBackend):
         return {"netdev": "user (QEMU's own TCP/IP, slirp)", "option ROM": rom,
                 "MTU": str(nic.mtu_bytes or 1500)}  # fmt: skip
+    if isinstance(nic.backend, WireBackend):
+        return {"netdev": f"dgram: end {nic.backend.end} of wire {nic.backend.network}, a UDP socket handed over as a "
+                          "descriptor; every frame passes", "vnet header": "no", "option ROM": rom,
+                "MTU": str(nic.mtu_bytes or 1500)}  # fmt: skip
+    if isinstance(nic.backend, MacvtapBackend):
+        one = known.get(nic.backend.macvtap)
+        where = f"{one.name}, mode {one.mode}, on {one.uplink}" if isinstance(one, Macvtap) else "(it is gone)"
+        mtu = nic.mtu_bytes or (one.mtu_bytes if isinstance(one, Macvtap) else 1500)
+        return {"netdev": f"tap: macvtap {where}, a descriptor; this machine is heard by host_access alone",
+                "vnet header": "yes", "vhost": "no", "queues": "1", "option ROM": rom, "MTU": str(mtu)}  # fmt: skip
+    if isinstance(nic.backend, HelperBackend):
+        return {"netdev": f"bridge: a TAP on {nic.backend.bridge}, made by {nic.backend.helper}", "vnet header": "yes",
+                "vhost": "no", "queues": "1", "option ROM": rom, "MTU": str(nic.mtu_bytes or 1500)}  # fmt: skip
     tap = known.get(nic.backend.tap) if isinstance(nic.backend, TapBackend) else None
     if not isinstance(tap, Tap):
         return {"netdev": "tap (it is gone: `qlan status`)", "option ROM": rom}

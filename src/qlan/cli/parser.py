@@ -65,7 +65,10 @@ def parse(verb: str, module: ModuleType, words: Sequence[str]) -> argparse.Names
     if hasattr(module, "REST") and "--" in own:
         cut = own.index("--")
         own, rest = own[:cut], own[cut + 1 :]
-    args = make_parser(verb, module).parse_args(own)
+    parser = make_parser(verb, module)
+    takes_all = any(action.nargs == argparse.REMAINDER for action in parser._actions)
+    # Intermixed: `nic attach -f FILE web lan` means what it says, though GUEST and NETWORK may be left out.
+    args = parser.parse_args(own) if takes_all else parser.parse_intermixed_args(own)
     args.rest = rest
     return args
 
@@ -79,3 +82,13 @@ def seconds(text: str) -> float:
     if not 0 <= value < 1e9:
         raise argparse.ArgumentTypeError(f"`{text}` is not a time in seconds, like 30 or 0.5")
     return value
+
+
+def span(text: str) -> float:
+    """A time with its unit, or in seconds."""
+    from qlan.topology.scalars import Unreadable, parse_duration
+
+    try:
+        return float(parse_duration(text))
+    except Unreadable:
+        return seconds(text)

@@ -5,14 +5,18 @@ from __future__ import annotations
 import argparse
 import sys
 
-from qlan.cli import which
+from qlan.cli import in_the_way, uplink, which
 from qlan.cli.output import print_json
 from qlan.cli.terminal import GREEN, RED, YELLOW, painted, printable
 from qlan.planning import text
-from qlan.planning.plan import Action, Plan
+from qlan.planning.cost import Cost
+from qlan.planning.plan import Action, Plan, Step
+from qlan.planning.scope import guest_of
 
 DESCRIPTION = """\
 Show what `qlan up` would do now, a line a resource: + create, ~ change, - delete.  Nothing is changed.
+What a guest that runs would notice stands behind it: [relink] its cable is pulled and put back, [replug] the card is
+changed, [restart] waits for `up --restart`, [next start] is only noted.
 --script writes the very commands as a shell script that anyone can read and run."""
 EXAMPLES = """\
   qlan plan
@@ -42,16 +46,31 @@ def run(args: argparse.Namespace) -> int:
     plan = lab.plan(guests)
     if args.json:
         print_json(
-            _data(lab.name, plan) | ({"script": lab.script(guests, python=sys.executable)} if args.script else {})
+            _data(lab.name, plan)
+            | {"in_the_way": in_the_way.data(lab.wanted, lab.realm)}
+            | ({"script": lab.script(guests, python=sys.executable)} if args.script else {})
         )
         return 0
     for step in plan.steps:
-        print(painted(printable(text.line(step)), _COLOURS[step.action]))
+        print(painted(printable(text.line(step) + _cost(step)), _COLOURS[step.action]))
+    for line in uplink.before_and_after(plan):
+        print(printable(line))
     print(f"lab {lab.name}: {text.summary(plan)}")
+    in_the_way.show(lab.wanted, lab.realm)
+    waiting = dict.fromkeys(
+        guest for step in plan.steps if step.cost is Cost.RESTART and (guest := guest_of(step.resource))
+    )
+    if waiting:
+        print(f"waits for `qlan up --restart`: {', '.join(waiting)}")
     return 0
+
+
+def _cost(step: Step) -> str:
+    """What a guest that runs notices."""
+    return "" if step.cost is Cost.LIVE else f"  [{step.cost}]"
 
 
 def _data(lab: str, plan: Plan) -> dict[str, object]:
     steps = [{"action": step.action.value, "key": step.key, "goes_with": step.implied, "before": step.before,
-              "after": step.after} for step in plan.steps]  # fmt: skip
+              "after": step.after, "cost": step.cost.value} for step in plan.steps]  # fmt: skip
     return {"lab": lab, "summary": text.summary(plan), "steps": steps}

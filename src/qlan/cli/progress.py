@@ -5,18 +5,16 @@ It must never fail: a closed pipe is no reason to take a lab back.
 
 from __future__ import annotations
 
-import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from types import FrameType
 
+from qlan.cli.interrupt import PUT_BACK, interruptible
 from qlan.cli.terminal import DIM, is_live, painted, width
 from qlan.planning.plan import Action, Step
 
 _SIGN = {Action.CREATE: "+", Action.CHANGE: "~", Action.DELETE: "-"}
 _SHOWN = 4
-PUT_BACK = "the host was put back to what it was"
 
 
 class Progress:
@@ -59,32 +57,11 @@ class Progress:
 
     @contextmanager
     def shown(self, text: str, *, when_interrupted: str = PUT_BACK) -> Iterator[None]:
-        """Around something that takes time; a Ctrl-C in it leaves with the words for what became of it, and so do a
-        SIGTERM (a job that is cancelled) and a SIGHUP (a terminal that is closed).
-        """
+        """Around something that takes time, and may be interrupted."""
         try:
-            with _interrupted_by(signal.SIGTERM, signal.SIGHUP):
+            with interruptible(when_interrupted):
                 if self._live:
                     self.line(text)
                 yield
-        except KeyboardInterrupt as error:
-            error.add_note(when_interrupted)
-            raise
         finally:
             self.clear()
-
-
-@contextmanager
-def _interrupted_by(*numbers: signal.Signals) -> Iterator[None]:
-    """These signals interrupt as Ctrl-C does, unless the caller wants them ignored (nohup)."""
-    old = {number: signal.signal(number, _interrupt) for number in numbers
-           if signal.getsignal(number) is signal.SIG_DFL}  # fmt: skip
-    try:
-        yield
-    finally:
-        for number, handler in old.items():
-            signal.signal(number, handler)
-
-
-def _interrupt(number: int, _: FrameType | None) -> None:
-    raise KeyboardInterrupt(number)

@@ -13,6 +13,7 @@ from qlan.cli.output import print_json
 from qlan.cli.progress import Progress
 from qlan.errors import ConflictError, UsageError
 from qlan.lab import Lab, UpReport
+from qlan.names import endpoint
 from qlan.resources.model import PortForward
 from qlan.topology.model import Guest, Nic
 
@@ -161,7 +162,7 @@ def _say(lab: Lab, report: UpReport, took_s: float) -> None:
         print(f"guest {lab.name} runs already: nothing to do")
     for one in _forwards(lab):
         ssh = f"   qlan ssh {lab.name}" if one.guest_port == _SSH_PORT and one.protocol == "tcp" else ""
-        print(f"  {one.host_address}:{one.host_port} -> {one.guest_port}/{one.protocol}{ssh}")
+        print(f"  {endpoint(one.host_address, one.host_port)} -> {one.guest_port}/{one.protocol}{ssh}")
     print(f"  serial console: qlan console {lab.name}")
     print(f"  take it down:   qlan down -l {lab.name}", flush=True)
 

@@ -14,7 +14,22 @@ from qlan.cli.terminal import BOLD, painted, printable
 from qlan.errors import UsageError
 from qlan.lab import Lab
 from qlan.names import nearest
-from qlan.resources.model import Address, Bridge, Dnsmasq, Machine, Nic, Resource
+from qlan.resources.model import (
+    Address,
+    Bridge,
+    Dnsmasq,
+    Filter,
+    HelperBackend,
+    Machine,
+    Macvtap,
+    MacvtapBackend,
+    Nic,
+    Resource,
+    Tap,
+    TapBackend,
+    UserBackend,
+    WireBackend,
+)
 from qlan.status import GuestStatus, all_leases, network_of
 from qlan.status import guests as guests_of
 
@@ -51,7 +66,8 @@ def run(args: argparse.Namespace) -> int:
     view, name = _find(args)
     guest = next((one for one in view.guests if one.name == name), None)
     network = view.known.get(f"bridge/{name}")
-    if guest is None and not isinstance(network, Bridge):
+    bare = None if isinstance(network, Bridge) else _bare_data(name, view)
+    if guest is None and bare is None and not isinstance(network, Bridge):
         known = [*(one.name for one in view.guests), *view.lab.networks]
         near = nearest(name, known)
         hint = f"did you mean `{near}`?" if near else f"it has {', '.join(known) or 'none'}"
@@ -62,10 +78,14 @@ def run(args: argparse.Namespace) -> int:
             found["guest"] = _guest_data(guest, view)
         if isinstance(network, Bridge):
             found["network"] = _network_data(network, view)
+        elif bare:
+            found["network"] = bare
         print_json(found)
         return 0
     if guest:
         print("\n".join(_guest_lines(guest, view)))
+    if bare:
+        print("\n".join(_bare_lines(bare)))
     if isinstance(network, Bridge):
         print("\n".join(_network_lines(_network_data(network, view))))
         _print_leases(network, view)
@@ -133,6 +153,8 @@ def _nic_words(nic: NicOutlook) -> Iterator[tuple[str, str]]:
     yield "search", " ".join(nic.search)
     for place, forward in enumerate(nic.forwards):
         yield "" if place else "forwards", forward
+    if nic.callers_seen_as:
+        yield "", f"the guest sees callers as {nic.callers_seen_as}, not by their own address"
     path = dict(nic.data_path)
     yield "data path", f"netdev {path.pop('netdev')}"
     yield "", ", ".join(f"{name} {text}" for name, text in path.items())
@@ -155,21 +177,82 @@ def _network_data(bridge: Bridge, view: _View) -> dict[str, object]:
     name = bridge.network
     server = view.known.get(f"dnsmasq/{name}")
     is_private = bridge.namespace == f"namespace/{name}"  # an address in there is the server's, and nobody's else
+    is_public = f"uplink/{name}" in view.known
+    kind = "public" if is_public else "private" if is_private else _kind_of(view.known.get(f"filter/{name}"))
     hosts = [str(one.interface) for one in view.known.values()
              if isinstance(one, Address) and one.link_key == bridge.key and not is_private]  # fmt: skip
     dhcp = isinstance(server, Dnsmasq) and server.first is not None
     return {
-        "name": name, "kind": "private" if is_private else "host-only", "bridge": bridge.name, "mac": bridge.mac,
+        "name": name, "kind": kind, "bridge": bridge.name, "mac": bridge.mac,
         "mtu_bytes": bridge.mtu_bytes, "realm": view.lab.realm.value, "addresses": hosts,
         "dhcp": {"first": str(server.first), "last": str(server.last), "lease_time_s": server.lease_time_s,
                  "server": str(server.address.ip)} if isinstance(server, Dnsmasq) and dhcp else None,
+        "dhcp_relay": str(server.relay) if isinstance(server, Dnsmasq) and server.relay else None,
+        "tftp": str(server.tftp) if isinstance(server, Dnsmasq) and server.tftp else None,
+        "bootfile": server.bootfile if isinstance(server, Dnsmasq) else None,
         "dns": {"server": str(server.address.ip), "domain": server.lab}
         if isinstance(server, Dnsmasq) and server.dns else None,
-        "reach": {"guests": True, "host": not is_private, "outside": False},
-        "members": [{"guest": nic.guest, "nic": nic.index, "mac": nic.mac} for nic in view.known.values()
-                    if isinstance(nic, Nic) and network_of(nic, view.known) == name],
+        "reach": _reach_data(kind, view.known.get(f"filter/{name}")),
+        "members": _members(name, view),
         "leases": [plain(lease) for lease in all_leases(view.lab.layout, view.known).get(name, {}).values()],
     }  # fmt: skip
+
+
+def _reach_data(kind: str, rules: Resource | None) -> dict[str, bool]:
+    """The kind's row; `outside` is of IPv4.  rules: the network's, if it has some."""
+    from qlan.networks.expand import kind_reach  # who shows a guest is spared it
+
+    row = kind_reach(kind)
+    by_ipv6 = row.outside and (not isinstance(rules, Filter) or rules.prefix is not None)
+    return {"guests": row.guests, "host": row.host, "outside": row.outside, "outside6": by_ipv6,
+            "from_host": row.from_host, "from_outside": row.from_outside}  # fmt: skip
+
+
+def _kind_of(table: Resource | None) -> str:
+    if not isinstance(table, Filter) or table.closed:
+        return "host-only"
+    return "nat" if table.masquerade else "routed"
+
+
+def _members(network: str, view: _View) -> list[dict[str, object]]:
+    return [{"guest": nic.guest, "nic": nic.index, "mac": nic.mac} for nic in view.known.values()
+            if isinstance(nic, Nic) and network_of(nic, view.known) == network]  # fmt: skip
+
+
+def _bare_data(name: str, view: _View) -> dict[str, object] | None:
+    """A network without a bridge of ours, known by its NICs; None if no NIC is on it."""
+    nics = [one for one in view.known.values() if isinstance(one, Nic) and network_of(one, view.known) == name]
+    if not nics or isinstance(nics[0].backend, UserBackend):
+        return None
+    backend, how = nics[0].backend, "a UDP socket an end, in a namespace of the wire's own; every frame passes"
+    if isinstance(backend, HelperBackend):
+        how = f"TAPs on bridge {backend.bridge}, which somebody else made; {backend.helper} makes them"
+    elif isinstance(backend, TapBackend):
+        tap = view.known.get(backend.tap)
+        how = f"TAPs of ours on bridge {tap.bridge if isinstance(tap, Tap) else '?'}, which somebody else made"
+    elif isinstance(backend, MacvtapBackend):
+        one, own = view.known.get(backend.macvtap), f"macvlan/{name}" in view.known
+        words = f"mode {one.mode}, on {one.uplink}" if isinstance(one, Macvtap) else ""
+        heard = (
+            "this machine is there too (host_access)" if own else "this machine and its guests do not hear each other"
+        )
+        how = f"macvtaps, {words}; {heard}"
+    kinds = {WireBackend: "wire", MacvtapBackend: "macvtap"}
+    return {"name": name, "kind": kinds.get(type(backend), "bridge"), "how": how,
+            "realm": view.lab.realm.value, "members": _members(name, view)}  # fmt: skip
+
+
+def _bare_lines(data: Mapping[str, object]) -> Iterator[str]:
+    yield f"network {painted(str(data['name']), BOLD)}: {data['kind']}, {data['realm']}"
+    yield f"  how         {data['how']}"
+    yield _members_line(data)
+
+
+def _members_line(data: Mapping[str, object]) -> str:
+    members = data["members"]
+    assert isinstance(members, list)
+    words = [f"{one['guest']} (NIC {one['nic']})" for one in members]
+    return f"  members     {', '.join(words) or 'none'}"
 
 
 def _network_lines(data: Mapping[str, object]) -> Iterator[str]:
@@ -183,19 +266,21 @@ def _network_lines(data: Mapping[str, object]) -> Iterator[str]:
     if isinstance(dhcp, dict):
         lasts = duration(dhcp["lease_time_s"])
         yield f"  DHCP        {dhcp['first']}-{dhcp['last']}, leases last {lasts}, served by {dhcp['server']}"
+    elif data["dhcp_relay"]:
+        yield f"  DHCP        by {data['dhcp_relay']}, which is asked through a relay"
     else:
         yield "  DHCP        none"
+    if data["tftp"] or data["bootfile"]:
+        by = f" by TFTP, from {data['tftp']}" if data["tftp"] else ""
+        yield f"  boots       {data['bootfile'] or 'what it asks for'}{by}"
     if isinstance(dns, dict):
         yield f"  DNS         {dns['server']}: guests as NAME and NAME.{dns['domain']}"
     assert isinstance(reach, dict)
-    yes = [
-        {"guests": "each other", "host": "this machine", "outside": "outside"}[who] for who, so in reach.items() if so
-    ]
-    yield f"  guests      reach {' and '.join(yes)}, and nothing else"
-    members = data["members"]
-    assert isinstance(members, list)
-    words = [f"{one['guest']} (NIC {one['nic']})" for one in members]
-    yield f"  members     {', '.join(words) or 'none'}"
+    words = {"guests": "each other", "host": "this machine", "outside": "outside"}
+    yes = [text for who, text in words.items() if reach[who]]
+    rest = (" (IPv4)" if not reach["outside6"] else "") if reach["outside"] else ", and nothing else"
+    yield f"  guests      reach {' and '.join(yes)}{rest}"
+    yield _members_line(data)
 
 
 def _print_leases(bridge: Bridge, view: _View) -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 import sys
 
-from qlan.cli import table, which
+from qlan.cli import in_the_way, table, uplink, which
 from qlan.cli.output import print_json
 from qlan.cli.terminal import BOLD, YELLOW, painted, printable, width
 from qlan.lab import Lab
 from qlan.names import MODEL_ALIASES
+from qlan.resources.model import Resources
 from qlan.status import GuestStatus, LabStatus, NicStatus
 
 DESCRIPTION = """\
@@ -44,6 +45,7 @@ def run(args: argparse.Namespace) -> int:
             print()
         if lab.is_up:
             _show(lab.status())
+            in_the_way.show(_wanted(lab), lab.realm)
         else:
             print(f"lab {lab.name} is not up (qlan up brings it up)")
     return 0
@@ -61,22 +63,46 @@ def _data(lab: Lab) -> object:
 
     if not lab.is_up:
         return {"lab": lab.name, "state": "down", "guests": []}
-    return {"state": "up", **plain(lab.status())}
+    return {"state": "up", **plain(lab.status()), "in_the_way": in_the_way.data(_wanted(lab), lab.realm)}
+
+
+def _wanted(lab: Lab) -> Resources:
+    """What was wanted last."""
+    return lab.record.wanted if lab.record else {}
 
 
 def _show(status: LabStatus) -> None:
     source = f"  {printable(str(status.source))}" if status.source else ""
     print(f"lab {painted(status.lab, BOLD)}  {status.realm}{source}")
     _show_guests(status.guests)
+    for line in uplink.lines(status.lab):
+        print(painted(line, YELLOW))
+    relayed = [nic for guest in status.guests for nic in guest.nics if nic.callers_seen_as and nic.network != "user"]
+    if relayed:
+        seen = ", ".join(dict.fromkeys(nic.callers_seen_as for nic in relayed))
+        print(f"callers through forwards come to the guests from {seen}")
+    _show_notes(status)
+    sys.stdout.flush()
+
+
+def _show_notes(status: LabStatus) -> None:
+    """What is not as the file says."""
     if status.edited:
         print(painted("edited: the file was changed since `up`; `qlan plan` shows what that means", YELLOW))
+    if status.unsaved or status.by_hand:
+        print(painted("not in the file, gone with the next `qlan up`:", YELLOW))
+        for line in (*status.by_hand, *status.unsaved)[:_DRIFT_SHOWN]:
+            print(f"  {printable(line)}")
+    if status.bends:
+        print(painted("bent by hand, until `qlan impair --clear` or `qlan heal`:", YELLOW))
+        for line in status.bends[:_DRIFT_SHOWN]:
+            print(f"  {printable(line)}")
     if status.drift:
         print(painted("drift: changed since `up`; `qlan up` repairs it:", YELLOW))
         for line in status.drift[:_DRIFT_SHOWN]:
             print(f"  {printable(line)}")
         if len(status.drift) > _DRIFT_SHOWN:
             print(f"  and {len(status.drift) - _DRIFT_SHOWN} more (--json has them all)")
-    sys.stdout.flush()
 
 
 def _show_guests(guests: tuple[GuestStatus, ...]) -> None:
@@ -99,7 +125,8 @@ def _rows(guest: GuestStatus) -> list[tuple[str, ...]]:
 
 
 def _row(guest: GuestStatus | None, nic: NicStatus) -> tuple[str, ...]:
-    address = f"{nic.address} ({nic.address_state})" if nic.address else "-"
+    both = ((nic.address, nic.address_state), (nic.address6, nic.address6_state))
+    address = "\n".join(f"{text} ({how})" for text, how in both if text) or "-"
     return (
         guest.name if guest else "", guest.state if guest else "", str(nic.index), nic.network, short_model(nic.model),
         nic.mac, address, nic.link, "\n".join(nic.forwards),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import time
 
-from qlan.cli import arrivals, which
+from qlan.cli import arrivals, in_the_way, uplink, which
 from qlan.cli.output import print_json
 from qlan.cli.parser import seconds
 from qlan.cli.progress import Progress
@@ -31,6 +31,7 @@ def define(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--timeout", type=seconds, default=arrivals.TIMEOUT_S, metavar="S",
                         help="how long to wait for them (default: 120)")  # fmt: skip
     parser.add_argument("--restart", action="store_true", help="restart guests that run and were changed in the file")
+    uplink.add_words(parser)
     which.add_realm(parser)
     which.add_lock_wait(parser)
     which.add_json(parser)
@@ -41,12 +42,15 @@ def run(args: argparse.Namespace) -> int:
     """Bring it up."""
     start_s = time.monotonic()
     guests = which.split(args.guests, args)
-    lab = which.lab_of_file(args)
+    lab = uplink.with_words(which.lab_of_file(args), args)
     progress = Progress(quiet=args.json)
     with progress.shown(f"bringing up {lab.name}"):
         report = lab.up(guests, restart=args.restart, progress=progress.steps)
     if not args.json:
         _say(lab, report)
+        for line in uplink.lines(lab.name):
+            print(line, flush=True)
+        in_the_way.show(lab.wanted, lab.realm)
     came = arrivals.Arrivals([], [], start_s, quiet=args.json)
     if not args.no_wait:
         came = arrivals.wait(lab, report.plan, start_s, time_limit_s=args.timeout, progress=progress, quiet=args.json)
@@ -61,6 +65,7 @@ def data(lab: Lab, report: UpReport, came: arrivals.Arrivals) -> dict[str, objec
         "lab": lab.name, "realm": lab.realm.value, "took_s": round(report.took_s, 3),
         "steps": [{"action": step.action.value, "key": step.key} for step in report.plan.steps],
         "postponed": report.postponed, "guests": came.data(),
+        "in_the_way": in_the_way.data(lab.wanted, lab.realm),
     }  # fmt: skip
 
 

@@ -8,20 +8,39 @@ GROUPS: dict[str, dict[str, str]] = {
         "check": "name every problem of the file, with its line",
         "plan": "show what `up` would do, or write it as a shell script",
         "up": "make it so, and wait until the guests have their network",
+        "confirm": "keep what `up` did with this machine's NIC (`kind: public`)",
+        "enable": "have it come up when the machine does",
+        "disable": "and no longer",
         "down": "take it back, without leaving anything",
         "restart": "end a guest and start it again, as the file is now",
+    },
+    "A lab that is up": {
+        "nic": "plug NICs into running guests, pull them out, move them",
+        "impair": "make a NIC's link late, lossy or slow, and good again",
+        "partition": "have guests not hear each other, their cables plugged",
+        "heal": "have all hear all again",
+        "adopt": "know a QEMU that was started by hand as a guest",
+        "release": "give it back as it was",
     },
     "One guest, without a file": {
         "run": "start a disk image or a kernel with a network",
     },
+    "While it runs": {
+        "forward": "list, open and close ports that lead into a guest",
+    },
     "What is there": {
         "status": "guests, NICs, addresses, forwards; what was changed meanwhile",
         "show": "all about one guest or network",
+        "leases": "who has which address, guests outside the file too",
+        "watch": "a live table of guests, leases and rates, and what happens",
+        "events": "what happens, a line each; --repair puts back what others change",
+        "capture": "frames of a NIC or a network: pcapng, or a line each",
         "log": "what QEMU, a serial line or a network's server said",
     },
     "Into a guest or a lab": {
         "console": "a guest's serial console",
         "ssh": "a shell or a command in a guest",
+        "ssh-config": "make `ssh GUEST.LAB` work, and rsync, Ansible, editors",
         "exec": "a command inside the lab's own network",
     },
     "A QEMU command line of your own": {
@@ -36,6 +55,7 @@ GROUPS: dict[str, dict[str, str]] = {
     },
     "About this machine": {
         "models": "the NIC models of the installed QEMU, and who has drivers for them",
+        "host": "let users onto a bridge of this machine, and take it back",
         "completion": "print the line that makes your shell complete qlan's words",
     },
 }
@@ -43,7 +63,7 @@ GROUPS: dict[str, dict[str, str]] = {
 VERBS: dict[str, str] = {verb: text for group in GROUPS.values() for verb, text in group.items()}
 
 # A keyword of Python cannot be a module's name.
-_RENAMED = {"exec": "execute", "import": "importing"}
+_RENAMED = {"exec": "execute", "import": "importing", "ssh-config": "ssh_config"}
 MODULES: dict[str, str] = {verb: _RENAMED.get(verb, verb) for verb in VERBS}
 
 EXAMPLES = """\

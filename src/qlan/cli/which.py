@@ -116,6 +116,14 @@ def lab_by_name(args: argparse.Namespace) -> Lab:
     return _with_lock_wait(Lab.of_source(path) or Lab.load(path), args)
 
 
+def lab_that_is_up(args: argparse.Namespace) -> Lab:
+    """The same; UsageError if nothing of it is up."""
+    lab = lab_by_name(args)
+    if not lab.is_up:
+        raise UsageError(f"lab `{lab.name}` is not up", hint="qlan up" + (f" -f {args.file}" if args.file else ""))
+    return lab
+
+
 def lab_of_guest(args: argparse.Namespace) -> tuple[Lab, str]:
     """The lab that is up and has the guest `args.guest`, and the guest's bare name; UsageError.
 
@@ -123,15 +131,22 @@ def lab_of_guest(args: argparse.Namespace) -> tuple[Lab, str]:
     """
     [guest] = split([args.guest], args)
     if args.lab or args.file:
-        lab = lab_by_name(args)
-        if not lab.is_up:
-            raise UsageError(f"lab `{lab.name}` is not up", hint="qlan up" + (f" -f {args.file}" if args.file else ""))
+        lab = lab_that_is_up(args)
         lab.check_guest(guest)
         return lab, guest
     found = _find_lab_with(guest)
     if found is None:
         raise _no_guest(guest)
     return found, guest
+
+
+def lab_of_nic(args: argparse.Namespace) -> tuple[Lab, str, str]:
+    """The lab that is up, the guest and the word for the NIC of `args.target`, GUEST/NIC; UsageError."""
+    args.guest, slash, nic = args.target.rpartition("/")
+    if not slash:
+        raise UsageError(f"`{args.target}` names no NIC", hint=f"{args.target}/0 is its first; `qlan nic list`")
+    lab, guest = lab_of_guest(args)
+    return _with_lock_wait(lab, args), guest, nic
 
 
 def find_lab_of_guest(args: argparse.Namespace) -> tuple[Lab, str] | None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from qlan import journal
 from qlan.errors import TopologyError
-from qlan.facts import UsedSubnet
+from qlan.facts.machine import UsedSubnet
 from qlan.interop.settled import Settled, settle
 from qlan.lab import Lab
 from qlan.topology import addressing
