@@ -6,7 +6,7 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-from qlan.facts import Facts, QemuFacts
+from qlan.facts.machine import Facts, QemuFacts
 from qlan.networks.expand import expand
 from qlan.resources.model import Resources
 from qlan.topology import addressing, load

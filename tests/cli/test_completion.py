@@ -25,7 +25,7 @@ def completed(place: Place, line: str) -> list[str]:
 
 
 def test_verbs_and_options(place: Place) -> None:
-    assert completed(place, "qlan re") == ["restart"]
+    assert completed(place, "qlan res") == ["restart"]
     assert completed(place, "qlan init --fr") == ["--from"]
     assert "host-only" in completed(place, "qlan init --from ")
 

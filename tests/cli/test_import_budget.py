@@ -55,13 +55,19 @@ def test_help_of_a_verb_imports_its_own_module_only(place: Place, verb: str) -> 
     assert f"qlan.cli.{MODULES[verb]}" in found
     assert not found & HEAVY
     others = {f"qlan.cli.{module}" for other, module in MODULES.items() if other != verb}
-    assert found & others <= ({"qlan.cli.execute"} if verb == "ssh" else set())
+    assert found & others <= {"ssh": {"qlan.cli.execute"}, "watch": {"qlan.cli.events"}}.get(verb, set())
 
 
 def test_status_imports_what_it_needs(shop_up: Place) -> None:
     found = imported(shop_up, "status")
     assert "qlan.status" in found
     assert not found & NOT_FOR_STATUS
+
+
+def test_plan_imports_nothing_that_speaks_to_a_monitor(shop: Place) -> None:
+    found = imported(shop, "plan")
+    assert "qlan.planning.plan" in found
+    assert not found & {"asyncio", "qemu", "ssl", "logging", "qlan.cmdline"}
 
 
 def test_completion_imports_nothing_heavy(shop: Place) -> None:

@@ -30,6 +30,8 @@ from typing import Self
 LINE_BYTES = 4000
 TRANSCRIPT_SHOWN = 4000
 HELLO_S = 0.3
+# A guest that panicked reads nothing: sooner or later its serial port takes no more.
+SEND_S = 20.0
 
 
 class GuestError(Exception):
@@ -81,17 +83,15 @@ class GuestShell:
             raise ValueError(f"a line of more than {LINE_BYTES} bytes does not pass a tty")
         mark = f"{self._tag}-{next(self._numbers)}"
         # The end is a line of its own: after a syntax error the shell drops the rest of the line that has it.
-        self._send(
-            f"{{ printf '\\nbegin %s\\n' {mark}; eval {shlex.quote(command)}\n}} </dev/null\n"
-            f"printf '\\nend %s %s\\n' {mark} $?\n"
-        )
+        end = f"printf '\\nend %s %s\\n' {mark} $?\n"
+        self._send(f"{{ printf '\\nbegin %s\\n' {mark}; eval {shlex.quote(command)}\n}} </dev/null\n{end}")
         framed = re.compile(rf"^begin {mark}\n(.*)\nend {mark} (\d+)\n", re.DOTALL | re.MULTILINE)
         try:
             found = self._read_until(framed, time.monotonic() + timeout_s)
         except TimeoutError:
             self._send("\x03")
             raise GuestError(f"no end after {timeout_s:g} s of: {command}{self._shown()}") from None
-        return Done(int(found[2]), found[1])
+        return Done(int(found[2]), found[1].replace(end, ""))  # a shell that edits lines may have shown what it read
 
     def wait_for(self, command: str, *, timeout_s: float = 30) -> str:
         """Run `command` again and again until its exit status is 0; its last output. Raises GuestError at the end."""
@@ -143,6 +143,7 @@ class GuestShell:
             connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             try:
                 connection.connect(str(self.path))
+                connection.settimeout(SEND_S)
                 return connection
             except (FileNotFoundError, ConnectionRefusedError) as error:
                 connection.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -58,17 +58,27 @@ class BootedLab:
 
 
 @contextmanager
-def booted(image: GuestImage, text: str) -> Iterator[BootedLab]:
-    """The lab of a file's text (KERNEL stands for the test guest's kernel and initrd) up with its leases."""
+def booted(
+    image: GuestImage,
+    text: str,
+    *,
+    wait_for: tuple[str, ...] = (),
+    prepare: Callable[[Path], None] = lambda folder: None,
+) -> Iterator[BootedLab]:
+    """The lab of a file's text (KERNEL stands for the test guest's kernel and initrd) up with its leases.
+
+    wait_for: guests, if not all come to their network.  prepare: puts more into the file's folder.
+    """
     with tempfile.TemporaryDirectory(prefix="ql") as folder:
         Path(folder).chmod(0o755)
         with folders(Path(folder)):
             file = Path(folder) / "qlan.yaml"
             file.write_text(filled(image, text))
+            prepare(file.parent)
             one = BootedLab(Lab.load(file))
             try:
                 one.lab.up()
-                one.lab.wait(time_limit_s=180)
+                one.lab.wait(wait_for, time_limit_s=180)
                 yield one
             finally:
                 one.close()

@@ -17,6 +17,7 @@ import pytest
 
 from qlan.host.process import wait_gone
 from qlan.lab import Lab
+from qlan.resources.model import Dnsmasq
 from qlan.topology.model import Realm
 
 from .lab import IS_ROOT, BootedLab, booted
@@ -27,7 +28,11 @@ pytestmark = pytest.mark.guest
 LAB = """\
 lab: shop
 networks:
-  lan: {kind: host-only, subnet: 10.77.0.0/24}
+  lan:
+    kind: host-only
+    subnet: 10.77.0.0/24
+    dhcp: {routes: {10.99.0.0/16: 10.77.0.200}, ntp: 10.77.0.9, options: {domain-search: [shop, shop.example]}}
+    dns: {records: {repo.example: 10.77.0.9}}
   back: {kind: private, subnet: 10.78.0.0/24}
   served: {kind: private, dhcp: true}
 guests:
@@ -99,7 +104,40 @@ def test_the_host_is_not_on_a_private_network(shop: BootedLab) -> None:
     assert any(name.startswith("lan") for name in links)
     assert not [name for name in links if name.startswith(("back", "served", "cache"))]
     addresses = shop.in_realm("ip", "-o", "-6", "address").stdout.splitlines()
-    assert not [line for line in addresses if line.split()[1].startswith("lan")], "a guest could renumber the host"
+    there = {line.split()[3].partition("/")[0] for line in addresses if line.split()[1].startswith("lan")}
+    assert [one for one in there if not one.startswith("fe80:")] == [host_address6(shop)], (
+        "somebody renumbered the host"
+    )
+
+
+def host_address6(shop: BootedLab) -> str:
+    server = shop.lab.record.wanted["dnsmasq/lan"]  # type: ignore[union-attr]
+    assert isinstance(server, Dnsmasq) and server.ipv6
+    return str(server.ipv6.address.ip)
+
+
+def test_guests_are_told_what_the_file_says(shop: BootedLab) -> None:
+    """A route, a search list, a name of the file's, and names of guests on a network that a guest here is on too."""
+    assert "10.99.0.0/16 via 10.77.0.200" in shop.sh("web", "ip -4 route")
+    assert "shop.example" in shop.sh("web", "cat /etc/resolv.conf")
+    assert "10.77.0.9" in shop.sh("web", "nslookup -type=a repo.example 10.77.0.1")
+    assert "10.78.0.3" in shop.sh("db", "nslookup -type=a cache.shop 10.77.0.1"), "db is on both networks"
+    assert shop.fails("web", "timeout 5 nslookup -type=a nowhere.example 10.77.0.1")
+    shop.sh("web", "printf '#!/bin/sh\\necho ntpsrv=$ntpsrv\\n' >/run/told; chmod +x /run/told")
+    offer = shop.sh("web", "udhcpc -f -n -q -t 5 -T 1 -O ntpsrv -i eth0 -s /run/told 2>&1")
+    assert "ntpsrv=10.77.0.9" in offer
+
+
+def test_guests_have_ipv6_beside_ipv4(shop: BootedLab) -> None:
+    """By router advertisements: an address of the lab's own prefix, names for it, no way outside."""
+    prefix = host_address6(shop).removesuffix(":1")
+    made = shop.shell("web").wait_for(f"ip -6 -o addr show dev eth0 scope global | grep {prefix}", timeout_s=30)
+    address = made.split()[3].partition("/")[0]
+    assert pings(shop, "web", host_address6(shop))
+    shop.shell("db").wait_for(f"ping -6 -c 1 -W 2 {address}", timeout_s=30)
+    assert "default" not in shop.sh("web", "ip -6 route"), "nothing leads outside"
+    answer = shop.shell("db").wait_for(f"nslookup -type=aaaa web.shop | grep {address}", timeout_s=30)
+    assert address in answer
 
 
 def test_all_who_answer_on_a_private_network_are_its_guests(shop: BootedLab) -> None:
@@ -167,7 +205,10 @@ def test_dnsmasq_listens_on_its_bridge_alone(shop: BootedLab) -> None:
     local = [row.split()[3] for row in rows if "dnsmasq" in row]
     assert local, "dnsmasq is not there"
     for address in local:
-        ours = r"10\.77\.0\.1:53|0\.0\.0\.0%lan[^:]*:67|\[fe80::[0-9a-f:]+\]%lan[^:]*:53"
+        ours = (
+            r"10\.77\.0\.1:53|0\.0\.0\.0%lan[^:]*:67|\[fe80::[0-9a-f:]+\]%lan[^:]*:53"
+            r"|\[fd[0-9a-f:]+::1\]:53|\[::\]%lan[^:]*:547"
+        )
         assert re.fullmatch(ours, address), address
 
 

@@ -61,3 +61,20 @@ def test_what_lost_its_record_is_found_and_ended(place: Place, lab: Path, record
         assert len(place.processes()) == running
     place.qlan("down", "--force")
     assert place.snapshot() == empty
+
+
+@pytest.mark.parametrize("verb", ["up", "down"])
+@pytest.mark.parametrize("root", [True, False], ids=["all labs' folder", "the lab's folder"])
+def test_a_lab_whose_folder_was_removed_is_found_and_ended(place: Place, lab: Path, verb: str, root: bool) -> None:
+    """What cleans up /tmp does so: the processes go on, and say themselves whose they are."""
+    empty = place.snapshot()
+    place.qlan("up", "--no-wait")
+    running = len(place.processes())
+    shutil.rmtree(place.run_dir if root else place.run_dir / "demo")
+    if verb == "up":
+        place.run(sys.executable, str(LAB_AT), str(lab), "up", "count", "-1")  # it gives guests no grace
+        assert len(place.processes()) == running, "nothing is there twice"
+        guests = {line.split()[1].split("/")[1] for line in place.plan(lab)}
+        assert guests == {"web", "box"}, "they run on, and nobody knows how they were started: that waits for --restart"
+    place.qlan("down", "--force")
+    assert place.snapshot() == empty

@@ -31,7 +31,8 @@ def test_refused_at_every_command_of_up(place: Place, lab: Path) -> None:
     count(place, lab, "down")
     empty = place.snapshot()
     assert empty["processes"] == []
-    assert total > 15
+    steps = [step for step in place.plan(lab) if step.split()[1].partition("/")[0] not in ("nic", "forward")]
+    assert total >= len(steps) > 0, "a step takes a command at least, but for what is on a machine's command line"
     for number in range(total):
         status, _ = at(place, lab, "up", "fail", number)
         assert status == 3, f"command {number}"
@@ -90,8 +91,8 @@ def test_refused_at_every_command_of_down_is_put_back(place: Place, lab: Path) -
 def kernel_view(place: Place) -> dict[str, object]:
     """Links of the lab by name and state, and which kinds of processes run: what must come out the same each time."""
     enter: tuple[str, ...] = ()
-    if not IS_ROOT:
-        record = place.run_dir / "demo" / "namespace" / "realm"
+    record = place.run_dir / "demo" / "namespace" / "realm"
+    if not IS_ROOT and record.exists():
         enter = ("nsenter", f"--target={record.read_text().split()[0]}", "--user", "--net", "--preserve-credentials")
     links = place.run(*enter, "ip", "-br", "link").stdout.splitlines()
     return {

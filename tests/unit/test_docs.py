@@ -15,7 +15,8 @@ import pytest
 from qlan import __version__
 from qlan.cli.parser import make_parser, verb_module
 from qlan.cli.verbs import GROUPS, VERBS
-from qlan.resources.model import RESOURCE_TYPES
+from qlan.planning import cost as cost_of
+from qlan.resources.model import RESOURCE_TYPES, Bridge, Namespace, field_names
 from qlan.topology import load
 from qlan.topology.model import KINDS
 from qlan.topology.vocabulary import SECTIONS, SORTS
@@ -108,6 +109,37 @@ def cli_text() -> Iterator[str]:
 
 def test_every_verb() -> None:
     check_generated(DOCS / "cli.md", "\n".join(cli_text()).rstrip() + "\n")
+
+
+# --- docs/changes.md
+
+
+def changes_text() -> Iterator[str]:
+    yield (DOCS / "changes.md").read_text(encoding="utf-8").partition(CHANGES_MARK)[0] + CHANGES_MARK + "\n"
+    yield "| cost | what it means |\n| --- | --- |"
+    yield from (f"| {cost.value} | {cell(text)} |" for cost, text in cost_of.MEANING.items())
+    for kind in RESOURCE_TYPES:
+        yield f"\n### {kind.__name__}\n\n{cell((kind.__doc__ or '').strip().splitlines()[0])}\n"
+        yield "| field | cost |\n| --- | --- |"
+        for name in field_names(kind):
+            cost = cost_of.OF_FIELD.get(kind, {}).get(name)
+            anew = "restart of the guests on it" if kind in (Namespace, Bridge) else "live, made anew"
+            said = cost.value if cost else anew if name in kind.FIXED else "live"
+            said = "-" if name in cost_of.NAMES else said
+            more = "; fewer: next start" if name in cost_of.FEWER_IS_LATER else ""
+            yield f"| `{name}` | {said}{more} |"
+
+
+CHANGES_MARK = "<!-- made from the code: what each field costs -->\n"
+
+
+def test_what_each_change_costs() -> None:
+    check_generated(DOCS / "changes.md", "\n".join(changes_text()) + "\n")
+
+
+def test_every_field_of_what_is_a_guest_s_has_its_cost() -> None:
+    for kind, costs in cost_of.OF_FIELD.items():
+        assert set(field_names(kind)) - cost_of.NAMES == set(costs)
 
 
 # --- every page

@@ -30,9 +30,11 @@ ALLOWED_CALLS = {
     "topology/load.py": {"open", "stat", "resolve"},  # the one file that is read
     "topology/check.py": {"exists"},  # a function that it is given
     "topology/checks/guests.py": {"exists"},
+    "topology/checks/network_boot.py": {"exists"},
     "topology/checks/user_networks.py": {"exists"},
     "topology/templates/__init__.py": {"read_text"},  # data of the package
     "cmdline/schema.py": {"read_text"},
+    "render/uplink.py": {"read_text"},
     "topology/reader.py": {"home"},  # `~` in a path
 }
 SAME_LEVEL = {("__main__.py", "cli/"), ("cli/", "__init__.py")}  # the program starts; the version is shown

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from ipaddress import IPv4Address, IPv4Interface
+from ipaddress import IPv4Address, IPv4Interface, IPv6Address
 from pathlib import Path
 
 import pytest
@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qlan import names
-from qlan.host import leases, link, packages, process, qemu, taken
+from qlan.host import leases, link, packages, process, qemu, shaping, taken
 from qlan.host.leases import Lease
 from qlan.resources import codec
-from qlan.resources.model import Address, Bridge, Resource, Resources, Tap
+from qlan.resources.model import Address, Bridge, Resource, Resources, Shaping, Tap
 from tests import samples
 
 READ = samples.GOLDEN / "read"
@@ -24,6 +24,21 @@ LINKS = (Bridge, Tap, Address)
 
 def text(name: str) -> str:
     return (READ / name).read_text(encoding="utf-8")
+
+
+# --- tc -j qdisc show
+
+
+def test_what_netem_and_a_bucket_in_it_do_is_read() -> None:
+    """Captured from Linux 6.1; tc's ticks make 12.34 ms of delay 12.339."""
+    taps = [Tap("a", 0, "a.0-b60bc", "lan", "lan-f6836"), Tap("b", 0, "b.0-696fd", "lan", "lan-f6836")]
+    rows = json.loads(text("iproute2-6.1.0/netem/qdisc.json"))
+    first, second = shaping.parse(rows, {"b.0-696fd": "b.0.out-4df01"}, taps, {("b", 0): "b.0.out-4df01"})
+    assert first == Shaping(
+        "a", 0, "in", "a.0-b60bc", "a.0-b60bc", 8_000_000, 10_240, delay_us=12_340, jitter_us=1_230,
+        loss_ppm=12_345, duplicate_ppm=10_000, corrupt_ppm=1_000, reorder_ppm=250_000,
+    )  # fmt: skip
+    assert second == Shaping("b", 0, "out", "b.0-696fd", "b.0.out-4df01", delay_us=1000)
 
 
 # --- ip -j -d address show
@@ -150,6 +165,24 @@ def test_the_leases_of_two_guests() -> None:
     ]
 
 
+def test_ipv6_leases() -> None:
+    """The MAC is in the DUID, if its sort says it; the server's own DUID and a line that is cut off are none."""
+    lines = (
+        "1795554299 52:54:00:00:00:01 10.0.0.9 web *\n"
+        "duid 00:01:00:01:30:b5:c4:43:52:54:00:00:00:ff\n"
+        "1795554299 77 fd00:1::64 web 00:01:00:01:30:b5:c4:43:52:54:00:aa:bb:01\n"
+        "0 T78 fd00:1::65 * 00:03:00:01:52:54:00:aa:bb:02\n"
+        "5 79 fd00:1::66 box 00:02:00:00:ab:11:01:02:03:04:05:06:07:08\n"
+        "5 80 fd00:1::"
+    )
+    assert leases.parse6(lines) == [
+        Lease(1795554299, "52:54:00:aa:bb:01", IPv6Address("fd00:1::64"), "web"),
+        Lease(0, "52:54:00:aa:bb:02", IPv6Address("fd00:1::65"), ""),
+        Lease(5, "", IPv6Address("fd00:1::66"), "box"),
+    ]
+    assert [str(one.address) for one in leases.parse(lines)] == ["10.0.0.9"]
+
+
 @pytest.mark.parametrize(
     ("line", "lease"),
     [
@@ -212,8 +245,8 @@ def test_the_nics_of_a_qemu() -> None:
         ("tcp", "0A", {("127.0.0.1", 44625), ("127.0.0.1", 8081), ("127.0.0.1", 36201), ("0.0.0.0", 2024),
                        ("127.0.0.1", 33449)}),
         ("udp", "07", {("127.0.0.1", 52814), ("0.0.0.0", 5354)}),
-        # [::] takes the port on IPv4 too, ::ffff:127.0.0.1 is 127.0.0.1; [::1] is in nobody's way but must not vanish
-        ("tcp6", "0A", {("0.0.0.0", 9701), ("127.0.0.1", 9703), ("127.255.255.254", 9702)}),
+        # [::] takes the port on IPv4 too, ::ffff:127.0.0.1 is 127.0.0.1
+        ("tcp6", "0A", {("0.0.0.0", 9701), ("::", 9701), ("127.0.0.1", 9703), ("::1", 9702)}),
         ("missing", "0A", set()),
     ],
 )  # fmt: skip

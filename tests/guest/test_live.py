@@ -1,0 +1,149 @@
+"""The file of a lab that is up is edited: its running guests get it, and who is not concerned notices nothing."""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from qlan.lab import Lab, UpReport
+
+from .lab import BootedLab, booted
+from .machine import GuestImage
+
+pytestmark = pytest.mark.guest
+
+LAB = """\
+lab: live
+networks:
+  lan: {kind: host-only, subnet: 10.81.0.0/24}
+  back: {kind: private, subnet: 10.82.0.0/24, dhcp: true}
+guests:
+  witness: {KERNEL, nics: [lan]}
+  web: {KERNEL, nics: [lan]}   # web
+  new: {KERNEL, machine: q35, hotplug: 1, nics: [back]}   # new
+"""
+
+
+@pytest.fixture(scope="module")
+def live(guest_image: GuestImage) -> Iterator[BootedLab]:
+    with booted(guest_image, LAB) as one:
+        yield one
+
+
+def edit(live: BootedLab, old: str, new: str) -> UpReport:
+    """Change the file, and `up`."""
+    assert live.lab.topology and live.lab.topology.source
+    file = live.lab.topology.source
+    text = file.read_text()
+    assert text.count(old) == 1, text
+    file.write_text(text.replace(old, new))
+    live.lab = Lab.load(file)
+    report = live.lab.up()
+    assert report.postponed == {}
+    assert not live.lab.plan(), "a second up has something to do"
+    return report
+
+
+def own_nics(live: BootedLab, guest: str, name: str) -> set[str]:
+    found = live.sh(guest, f"ls /sys/class/net | grep -E '{name}' || true").split()
+    return set(found)
+
+
+def watch(live: BootedLab) -> None:
+    """The witness pings ten times a second from now on."""
+    live.sh("witness", "ping -i 0.1 10.81.0.1 >/tmp/pings 2>&1 & echo $! >/tmp/pid")
+
+
+def witnessed(live: BootedLab) -> int:
+    """The witness stops: every packet was answered, but for those that were on their way just then."""
+    live.sh("witness", "kill -INT $(cat /tmp/pid); while kill -0 $(cat /tmp/pid) 2>/dev/null; do sleep 0.1; done")
+    said = live.sh("witness", "cat /tmp/pings")
+    [(sent, got)] = re.findall(r"(\d+) packets transmitted, (\d+) packets received", said)
+    assert [int(one) for one in re.findall(r"seq=(\d+)", said)] == list(range(int(got)))
+    assert int(sent) - int(got) <= 5, "half a second"
+    return int(got)
+
+
+def test_nics_come_and_go_while_a_witness_loses_no_packet(live: BootedLab) -> None:
+    watch(live)
+    pid = live.lab.find_pid("web")
+    live.sh("web", "true")  # the console's connection is a descriptor too
+    before = counts(live, "web")
+    for model in ("virtio", "e1000", "usb"):
+        guest, line = ("new", "nics: [back]") if model == "usb" else ("web", "nics: [lan]")
+        old, new = f"{line}}}   # {guest}", f"{line[:-1]}, {{network: back, model: {model}}}]}}   # {guest}"
+        edit(live, old, new)
+        name = live.shell(guest).wait_for("ls /run/lease | grep -v eth0", timeout_s=40).split()[0]
+        assert live.sh(guest, f"ip -o -4 addr show dev {name}").split()[3].startswith("10.82.0.")
+        assert live.address(guest, 1) in live.sh(guest, f"ip -o -4 addr show dev {name}")
+        edit(live, new, old)
+        assert own_nics(live, guest, "^(eth|usb|enx)") == {"eth0"}
+        live.sh(guest, "rm -f /run/lease/[!e]* /run/lease/eth1")
+    assert live.lab.find_pid("web") == pid
+    assert counts(live, "web") == before
+    assert witnessed(live) > 10
+
+
+def test_random_edits_and_a_witness_that_loses_no_packet(live: BootedLab) -> None:
+    """QLAN_EDITS: how many (a few, unless asked for more); QLAN_SEED: which."""
+    chance = random.Random(int(os.environ.get("QLAN_SEED", "7")))
+    number = int(os.environ.get("QLAN_EDITS", "4"))
+    file = live.lab.topology.source if live.lab.topology else None
+    assert file
+    text = file.read_text()
+    watch(live)
+    for edit_number in range(number):
+        first = chance.choice(["lan", "back", "{network: lan, link: down}", "{network: back, rate: 50mbit}"])
+        rest = chance.sample(["lan", "back", "user", "{network: back, model: e1000}"], chance.randrange(3))
+        ranges = f"10.82.0.{chance.randrange(20, 60)}-10.82.0.{chance.randrange(100, 250)}"
+        more = chance.choice(["", "  extra: {kind: private}\n", "  other: {kind: host-only, subnet: 10.85.0.0/24}\n"])
+        edited = text.replace("nics: [lan]}   # web", f"nics: [{', '.join([first, *rest])}]}}   # web")
+        edited = edited.replace("dhcp: true}", f"dhcp: {{range: {ranges}}}}}").replace("guests:\n", f"{more}guests:\n")
+        file.write_text(edited)
+        live.lab = Lab.load(file)
+        assert live.lab.up().postponed == {}, edited
+        assert not live.lab.plan(), f"edit {edit_number}"
+    file.write_text(text)
+    live.lab = Lab.load(file)
+    live.lab.up()
+    print(f"{number} edits, {witnessed(live)} packets sent and answered")
+
+
+def counts(live: BootedLab, guest: str) -> dict[str, int]:
+    """What must be as before: QEMU's descriptors and threads, the lab's links."""
+    pid = live.lab.find_pid(guest)
+    links = live.in_realm("ip", "-o", "link").stdout.splitlines()
+    return {"descriptors": len(list(Path(f"/proc/{pid}/fd").iterdir())), "links": len(links)}
+
+
+def test_a_nic_moves_to_another_network_and_back(live: BootedLab) -> None:
+    """Into another namespace even; the guest sees its cable pulled and put back."""
+    flaps = int(live.sh("web", "cat /sys/class/net/eth0/carrier_changes"))
+    for old, new, head in (("lan", "back", "10.82.0."), ("back", "lan", "10.81.0.")):
+        edit(live, f"nics: [{old}]}}   # web", f"nics: [{new}]}}   # web")
+        flaps += 2
+        assert int(live.sh("web", "cat /sys/class/net/eth0/carrier_changes")) == flaps
+        live.sh("web", "kill -USR2 $(cat /run/udhcpc.eth0); kill -USR1 $(cat /run/udhcpc.eth0)")
+        live.shell("web").wait_for(f"ip -o -4 addr show dev eth0 | grep -F {head}", timeout_s=20)
+        assert live.address("web") in live.sh("web", "ip -o -4 addr show dev eth0")
+
+
+def test_a_cable_is_pulled(live: BootedLab) -> None:
+    for old, new, state in (
+        ("[lan]", "[{network: lan, link: down}]", "0"),
+        ("[{network: lan, link: down}]", "[lan]", "1"),
+    ):
+        edit(live, f"nics: {old}}}   # web", f"nics: {new}}}   # web")
+        live.shell("web").wait_for(f"[ $(cat /sys/class/net/eth0/carrier) = {state} ]", timeout_s=10)
+
+
+def test_what_holds_from_the_next_start(live: BootedLab) -> None:
+    pid = live.lab.find_pid("web")
+    edit(live, "nics: [lan]}   # web", "nics: [{network: lan, address: 10.81.0.77}]}   # web")
+    edit(live, "nics: [{network: lan, address: 10.81.0.77}]}   # web", "nics: [lan]}   # web")
+    assert live.lab.find_pid("web") == pid

@@ -1,0 +1,30 @@
+"""A lab of many NICs: a TAP each is open while it starts."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from .place import IS_ROOT, Place
+
+GUESTS, NICS = 3, 20
+USER = f"user: {os.environ.get('QLAN_TEST_USER', 'nobody')}\n" if IS_ROOT else ""
+LAB = f"lab: many\n{USER}networks:\n  lan: {{kind: host-only, dhcp: false}}\nguests:\n" + "".join(
+    f"  g{guest}: {{qemu_args: [-S], memory: 16M, accel: tcg, nics: [{', '.join(['lan'] * NICS)}]}}\n"
+    for guest in range(GUESTS)
+)
+
+
+def test_more_taps_than_files_may_be_open(place: Place) -> None:
+    """The soft limit is raised as far as is needed; a hard one is explained, and nothing is left."""
+    (place.folder / "qlan.yaml").write_text(LAB)
+    before = place.snapshot()
+    up = f"exec {sys.executable} -m qlan up --no-wait"
+    hard = place.run("sh", "-c", f"ulimit -n 40; {up}", check=False)
+    assert hard.returncode == 3
+    assert "raise the hard limit" in hard.stderr
+    assert place.snapshot() == before
+    place.run("sh", "-c", f"ulimit -Sn 40; {up}")
+    assert place.plan(place.folder / "qlan.yaml") == []
+    place.qlan("down", "--force")
+    assert place.snapshot() == before
