@@ -7,6 +7,12 @@ instance) and QEMU programs (for the device models and their properties, which n
     scripts/generate_qemu_facts.py --source 7.2=DIR --source 10.0=DIR --program 7.2=qemu-system-x86_64 \\
         --program '10.0=chroot DIR /usr/bin/qemu-system-x86_64'
 
+The NICs of other processors' programs are kept apart, as what they have more and less than x86's; that part alone is
+made anew by
+
+    scripts/generate_qemu_facts.py --foreign x86_64=qemu-system-x86_64 --foreign s390x=qemu-system-s390x ...
+
+(x86_64, of the same version, is what the others are compared with).
 Only facts are kept (names, types, versions); equal facts of neighbouring versions are written once, as a range.
 """
 
@@ -165,6 +171,26 @@ def read_program(program: list[str]) -> Json:
     }
 
 
+def nics_of(program: list[str]) -> dict[str, re.Match[str]]:
+    text = re.split(r"^(\w[^\n]*devices):\n", ask(program, "-device", "help"), flags=re.MULTILINE)
+    nics = dict(zip(text[1::2], text[2::2], strict=True)).get("Network devices", "")
+    return {hit["name"]: hit for hit in DEVICE.finditer(nics)}
+
+
+def read_foreign(programs: dict[str, list[str]]) -> Json:
+    """The NICs that x86 has not, and by processor which of those it has and which of x86's it lacks."""
+    known = nics_of(programs.pop("x86_64"))
+    models: Json = {}
+    processors: Json = {}
+    for processor, program in sorted(programs.items()):
+        hits = nics_of(program)
+        for name in hits.keys() - known.keys():
+            properties = read_properties(ask(program, "-device", f"{name},help"))
+            models[name] = {"bus": hits[name]["bus"] or "", "alias": hits[name]["alias"] or "", "options": properties}
+        processors[processor] = {"has": sorted(hits.keys() - known.keys()), "lacks": sorted(known.keys() - hits.keys())}
+    return {"models": dict(sorted(models.items())), "processors": processors}
+
+
 def ranges(per_version: dict[str, Json], versions: list[str]) -> Json:
     """{version: {name: fact}} to {name: [[first, last, fact], ...]}; "" for a last means: still so in the newest."""
     found: dict[str, list[list[Any]]] = {}
@@ -212,7 +238,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--source", action="append", default=[], metavar="VERSION=FOLDER")
     parser.add_argument("--program", action="append", default=[], metavar="VERSION=COMMAND")
+    parser.add_argument("--foreign", action="append", default=[], metavar="PROCESSOR=COMMAND")
     given = parser.parse_args()
+    foreign = {processor: shlex.split(command) for processor, command in pairs(given.foreign).items()}
+    if not given.source:
+        facts = json.loads(TARGET.read_text())
+        write(facts | {"foreign": read_foreign(foreign)})
+        return
     sources = {version: Path(folder) for version, folder in pairs(given.source).items()}
     programs = {version: shlex.split(command) for version, command in pairs(given.program).items()}
     versions = sorted(sources, key=by_number)
@@ -230,9 +262,15 @@ def main() -> None:
         "backend": ranges({v: read[v]["backends"] for v in asked}, asked),
         "model": ranges({v: read[v]["models"] for v in asked}, asked),
     }
+    facts["foreign"] = read_foreign(foreign)
+    write(facts)
+    print(f"schema {versions}, devices {asked}")
+
+
+def write(facts: Json) -> None:
     lines = [f"{json.dumps(key)}: {json.dumps(value, separators=(',', ':'))}" for key, value in facts.items()]
     TARGET.write_text("{\n" + ",\n".join(lines) + "\n}\n")
-    print(f"{TARGET}: {TARGET.stat().st_size} bytes; schema {versions}, devices {asked}")
+    print(f"{TARGET}: {TARGET.stat().st_size} bytes")
 
 
 if __name__ == "__main__":

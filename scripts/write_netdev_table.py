@@ -15,11 +15,28 @@ sys.path.insert(0, str(ROOT / "src"))
 
 from qlan import cmdline  # noqa: E402
 from qlan.cmdline.schema import Option  # noqa: E402
+from qlan.interop.imported import Imported, Source  # noqa: E402
+from qlan.interop.qemu import import_sources  # noqa: E402
 
 TARGET = ROOT / "docs/netdev-options.md"
 LINES = ROOT / "tests/golden/cmdline/differential/made.txt"
 GENERATED = ROOT / "tests/qemu/cmdline/test_generated.py"
 SAMPLES = {"bool": "on", "size": "1M", "list": "x", "str": "x"}
+# What `user` takes only such values for; what all of them import differently from.
+OF_USER = {
+    "net": "192.168.5.0/24",
+    "ip": "192.168.5.0",
+    "host": "10.0.2.9",
+    "dns": "10.0.2.9",
+    "dhcpstart": "10.0.2.33",
+    "hostfwd": "tcp::2222-:22",
+    "guestfwd": "tcp:10.0.2.100:80-cmd:true",
+    "dnssearch": "a.b",
+    "domainname": "a.b",
+    "ipv4": "off",
+    "ipv6-prefix": "fd00::",
+    "ipv6-prefixlen": "64",
+}
 WRONG = {"bool": "maybe", "size": "much"}
 
 HEAD = """\
@@ -31,6 +48,8 @@ option out; do not edit.
 * since: the QEMU version that brought it; until: the last one that had it.
 * parsed: read into its own value; rendered: written back with the same meaning; checked: a value of the wrong type is
   refused with its place (a text can hold anything: `-`; rules between options are in `backends.py` and `usermode.py`).
+* imported: `qlan import` of a line with it and of one without it are compared: yes, the lab's file says it in its own
+  words; words, it says so in a comment.
 * QEMU: lines with it are given to the real programs, and must be taken or refused there as here: by hand (number of
   lines in `tests/golden/cmdline/differential`), `generated`, or none of them.
 """
@@ -55,6 +74,26 @@ def is_checked(kind: str, name: str, value_kind: str) -> str:
     return "yes" if faults or kind not in rules.compiled else "no"
 
 
+def imported(kind: str, option: Option) -> str:
+    """What `qlan import` makes of the option: yes, words (a comment), or no (nothing at all)."""
+    value = OF_USER.get(option.name, "") if kind == "user" else ""
+    said = f"{option.name}={value or sample(option)}"
+    if option.kind == "addr":
+        said = f"{option.name}.type=unix,{option.name}.path=x"
+    without, having = lab_of(f"{kind},id=n"), lab_of(f"{kind},id=n,{said}")
+    places = ("yes" if having.topology != without.topology else "", "words" if having.notes != without.notes else "")
+    return ", ".join(place for place in places if place) or "no"
+
+
+def lab_of(netdev: str) -> Imported:
+    text = f"qemu-system-x86_64 -netdev {netdev} -device virtio-net-pci,netdev=n d.img"
+    return import_sources([Source("table", text)])
+
+
+def sample(option: Option) -> str:
+    return SAMPLES.get(option.kind, option.kind.split("|")[0] if "|" in option.kind else "1")
+
+
 def tested(kind: str, name: str, lines: list[str], generated: bool) -> str:
     word = re.compile(rf"(?:type=)?{re.escape(kind)}\b.*[,{{\"](?:no)?{re.escape(name)}\b")
     count = sum(1 for line in lines if word.search(line))
@@ -75,13 +114,13 @@ def rows() -> list[str]:
         for name in sorted({key for v in versions for key in options(kind, v)}):
             having = [version for version in versions if name in options(kind, version)]
             option = options(kind, having[-1])[name]
-            sample = SAMPLES.get(option.kind, option.kind.split("|")[0] if "|" in option.kind else "1")
-            parsed, rendered = settings_of(kind, cmdline.Setting(name, sample))
+            parsed, rendered = settings_of(kind, cmdline.Setting(name, sample(option)))
             until = having[-1] if having[-1] != versions[-1] else ""
             shown = option.kind.replace("|", " or ") + (", required" if option.required else "")
             tries = tested(kind, name, lines, grown and f'"{name}"' not in left_out[1])
             cells = [f"`{name}`", shown, having[0] if having[0] != versions[0] else "", until]
-            cells += [yes(parsed), yes(rendered), is_checked(kind, name, option.kind), tries]
+            cells += [yes(parsed), yes(rendered), is_checked(kind, name, option.kind)]
+            cells += [imported(kind, option), tries]
             found.append(f"| {' | '.join(cells)} |")
     return found
 
@@ -104,8 +143,8 @@ def yes(value: bool) -> str:
 
 VERSIONS = [(5, 2), *((major, minor) for major in range(6, 11) for minor in range(3)), (11, 1)]
 TABLE = [
-    "| option | type | since | until | parsed | rendered | checked | QEMU |",
-    "| --- | --- | --- | --- | --- | --- | --- | --- |",
+    "| option | type | since | until | parsed | rendered | checked | imported | QEMU |",
+    "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
 ]
 
 
