@@ -151,7 +151,7 @@ class _Scanner:
     def __init__(self, text: str) -> None:
         self.text = text
         self.at = 0
-        self.fresh = True  # at the start of a command's first line
+        self.begins = True  # where a command would
         self._skip_prompt(_PROMPT)
 
     def next_item(self) -> Word | str | None:
@@ -167,18 +167,21 @@ class _Scanner:
             elif letter == "\n":
                 self.at += 1
                 self._skip_prompt(_PROMPT)
+                self.begins = True
                 return ""
             elif self._is_separator(letter):
                 self.at += 1
+                self.begins = True
                 return ""
             else:
+                self.begins = False
                 return self._word()
         return None
 
     def _is_separator(self, letter: str) -> bool:
         after = self.text[self.at + 1 : self.at + 2]
         if letter in "{}":
-            return after in ("", " ", "\n", ";")
+            return self.begins and after in ("", " ", "\t", "\n", ";")
         return letter in ";|()" or (letter == "&" and after != ">")
 
     def _after_continuation(self) -> None:

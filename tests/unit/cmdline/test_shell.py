@@ -36,6 +36,20 @@ def test_a_tutorial() -> None:
     assert commands[0].words[-1].expands
 
 
+@pytest.mark.parametrize(
+    ("text", "commands"),
+    [
+        ("boot() { qemu -m 1; }\nboot", [["boot"], ["qemu", "-m", "1"], ["boot"]]),
+        ("boot()\n{\n\tqemu -m 1\n}", [["boot"], ["qemu", "-m", "1"]]),
+        ("{\tqemu -m 1;\t}", [["qemu", "-m", "1"]]),
+        ("qemu -smp } -m { 1 }", [["qemu", "-smp", "}", "-m", "{", "1", "}"]]),
+    ],
+)
+def test_braces_group_where_a_command_would_begin(text: str, commands: list[list[str]]) -> None:
+    """Elsewhere they are words like others, as for every POSIX shell."""
+    assert [[word.text for word in command.words] for command in split_shell(text)] == commands
+
+
 def test_every_letter_knows_where_it_stood() -> None:
     text = 'a \'b c\'\\ d "e\\"f"$X'
     for command in split_shell(text):
