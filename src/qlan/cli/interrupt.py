@@ -6,6 +6,7 @@ What changes a host puts it back when that is raised, and says so by a note on i
 from __future__ import annotations
 
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from types import FrameType
 PUT_BACK = "the host was put back to what it was"
 _NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _AT_ONCE_S = 1.0
+_SOON_S = 0.001
 Handler = Callable[[int, FrameType | None], object] | int | None
 
 
@@ -35,7 +37,8 @@ def interruptible(note: str = PUT_BACK) -> Iterator[None]:
     usual = (signal.SIG_DFL, signal.default_int_handler)
     old = {number: signal.signal(number, interrupt) for number in _NUMBERS if signal.getsignal(number) in usual}
     try:
-        yield
+        with _never_lost():
+            yield
     except KeyboardInterrupt as error:  # the program ends with it, and nothing is left to interrupt
         error.add_note(note)
         _set(dict.fromkeys(old, signal.SIG_IGN))
@@ -44,6 +47,32 @@ def interruptible(note: str = PUT_BACK) -> Iterator[None]:
         _set(old)
         raise
     _set(old)
+
+
+@contextmanager
+def _never_lost() -> Iterator[None]:
+    """Python drops what is raised in a finalizer or a callback, with a traceback: an interrupt is raised again, outside."""
+    lost: list[KeyboardInterrupt] = []
+
+    def keep(dropped: sys.UnraisableHookArgs) -> None:
+        if not isinstance(dropped.exc_value, KeyboardInterrupt):
+            return usual(dropped)
+        lost.append(dropped.exc_value)
+        signal.setitimer(signal.ITIMER_REAL, _SOON_S)
+
+    def raise_it(_: int, __: FrameType | None) -> None:
+        raise lost.pop()
+
+    usual, sys.unraisablehook = sys.unraisablehook, keep
+    alarm = signal.signal(signal.SIGALRM, raise_it)
+    try:
+        yield
+        if lost:
+            raise lost.pop()
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        sys.unraisablehook = usual
+        signal.signal(signal.SIGALRM, alarm)
 
 
 def _set(handlers: Mapping[signal.Signals, Handler]) -> None:
