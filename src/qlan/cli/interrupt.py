@@ -51,14 +51,15 @@ def interruptible(note: str = PUT_BACK) -> Iterator[None]:
 
 @contextmanager
 def _never_lost() -> Iterator[None]:
-    """Python drops what is raised in a finalizer or a callback, with a traceback: an interrupt is raised again, outside."""
+    """Python drops what is raised in a finalizer or a callback, with a traceback: an interrupt is raised again after it."""
     lost: list[KeyboardInterrupt] = []
 
     def keep(dropped: sys.UnraisableHookArgs) -> None:
-        if not isinstance(dropped.exc_value, KeyboardInterrupt):
-            return usual(dropped)
-        lost.append(dropped.exc_value)
-        signal.setitimer(signal.ITIMER_REAL, _SOON_S)
+        if isinstance(dropped.exc_value, KeyboardInterrupt):
+            lost.append(dropped.exc_value)
+            signal.setitimer(signal.ITIMER_REAL, _SOON_S)
+        else:
+            usual(dropped)
 
     def raise_it(_: int, __: FrameType | None) -> None:
         raise lost.pop()

@@ -49,5 +49,5 @@ def test_an_interrupt_in_a_finalizer_is_raised_after_it(rest_s: float, dropped: 
 
 def test_what_else_is_dropped_in_a_finalizer_is_told_as_ever(dropped: list[object]) -> None:
     with interruptible():
-        Finalized(lambda: [][0])
-    assert [type(error) for error in dropped] == [IndexError]
+        Finalized(lambda: {}[0])
+    assert [type(error) for error in dropped] == [KeyError]
