@@ -51,7 +51,7 @@ def interruptible(note: str = PUT_BACK) -> Iterator[None]:
 
 @contextmanager
 def _never_lost() -> Iterator[None]:
-    """Python drops what is raised in a finalizer or a callback, with a traceback: an interrupt is raised again after it."""
+    """What is raised in a finalizer Python drops, with a traceback: an interrupt is raised again after it."""
     lost: list[KeyboardInterrupt] = []
 
     def keep(dropped: sys.UnraisableHookArgs) -> None:
