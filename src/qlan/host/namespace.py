@@ -55,9 +55,7 @@ def open_inside(pid: int | None, opener: Callable[[], list[int]]) -> list[int]:
     import socket
 
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    with (
-        process.uninterrupted()
-    ):  # the child stays so: it ends by itself in a moment, and it is the parent that is told
+    with process.uninterrupted():  # the child stays so: it ends in a moment, and it is the parent that is told
         child = os.fork()
         if child == 0:
             _child(pid, theirs, opener)

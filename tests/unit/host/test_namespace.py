@@ -39,3 +39,17 @@ def test_the_child_ends_there_even_if_nobody_reads_our_errors(opener: str, expec
     code = _FORK.format(opener=opener)
     done = subprocess.run([sys.executable, "-c", code], text=True, capture_output=True, timeout=30, check=False)
     assert done.stdout == expected, done.stderr
+
+
+_INTERRUPTED = """
+import os, signal, time
+from qlan.host.namespace import open_inside
+os.register_at_fork(after_in_child=lambda: (os.kill(os.getpid(), signal.SIGINT), time.sleep(0)))
+print("opened", len(open_inside(os.getpid(), lambda: [os.open(os.devnull, os.O_RDONLY)])))
+"""
+
+
+def test_a_ctrl_c_that_reaches_the_child_too_is_the_parents_to_hear() -> None:
+    """Python drops it in a hook of a fork, with a traceback."""
+    done = subprocess.run([sys.executable, "-c", _INTERRUPTED], text=True, capture_output=True, timeout=30, check=False)
+    assert (done.stdout, done.stderr) == ("opened 1\n", "")
