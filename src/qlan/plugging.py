@@ -56,13 +56,7 @@ def attach(lab: Lab, new: Change, *, for_s: float | None = None, save: bool = Fa
     if save and for_s is not None:
         raise UsageError("a NIC for a while is not for the file", hint="leave out --save or --for")
     _nics_of(lab, guest)
-    known = [*lab.networks, USER]
-    if network not in known:
-        near = nearest(network, known)
-        raise UsageError(
-            f"lab `{lab.name}` has no network `{network}`",
-            hint=f"did you mean `{near}`?" if near else f"its networks: {', '.join(known)}",
-        )
+    _check_network(lab, network)
     until = None if for_s is None else time.time() + for_s
     done = carry_out(lab, lambda: replace(new, nic=_free_number(lab, guest), until=until), save=save)
     if until is not None:
@@ -80,8 +74,7 @@ def move(lab: Lab, guest: str, nic: str, network: str, *, save: bool = False) ->
     one = _lent(lab, guest, nic)
     if one.network == network:
         raise UsageError(f"NIC {one.index} of guest `{guest}` is on `{network}` already")
-    if network not in (known := [*lab.networks, USER]):
-        raise UsageError(f"lab `{lab.name}` has no network `{network}`", hint=f"its networks: {', '.join(known)}")
+    _check_network(lab, network)
     return carry_out(lab, lambda: Change(guest, "move", one.index, network), save=save)
 
 
@@ -107,6 +100,16 @@ def take_out(lab: Lab, guest: str, nic: int) -> None:
             sys.stderr.write(f"{error}\n")
             sys.stderr.flush()
             time.sleep(_AGAIN_S)
+
+
+def _check_network(lab: Lab, network: str) -> None:
+    known = [*lab.networks, USER]
+    if network not in known:
+        near = nearest(network, known)
+        raise UsageError(
+            f"lab `{lab.name}` has no network `{network}`",
+            hint=f"did you mean `{near}`?" if near else f"its networks: {', '.join(known)}",
+        )
 
 
 def _find_timed(lab: Lab, guest: str, nic: int) -> Change | None:

@@ -136,6 +136,13 @@ def test_plan_as_a_script(shop: Place) -> None:
     assert "-name web" in script
 
 
+@pytest.mark.parametrize("words", [("attach", "web", "lann"), ("move", "web/0", "lann")])
+def test_a_nic_on_a_network_that_is_not_there(shop_up: Place, words: tuple[str, ...]) -> None:
+    done = shop_up.qlan("nic", *words, check=False)
+    assert done.returncode == 2
+    assert done.stderr == "qlan: error: lab `shop` has no network `lann`\n  hint:  did you mean `lan`?\n"
+
+
 def test_up_of_some_guests(shop: Place) -> None:
     shop.qlan("up", "--no-wait", "db")
     assert [one["name"] for one in labs(shop)[0]["guests"]] == ["db"]
