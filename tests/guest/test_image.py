@@ -224,6 +224,25 @@ def test_full_image(guest_image: GuestImage, tmp_path: Path) -> None:
         shell.run("modprobe vhost_net; test -c /dev/vhost-net")
 
 
+def test_a_ctrl_c_while_it_boots_leaves_the_shell_as_it_should_be(guest_image: GuestImage, tmp_path: Path) -> None:
+    """The driver begins with one, and again until the shell answers: one that ends /etc/profile leaves no aliases."""
+    with start_machine(tmp_path, (guest_image.vmlinux, guest_image.initrd), ["-m", "192", "-nic", "none"]) as guest:
+        deadline = time.monotonic() + 60
+        log = tmp_path / "console.log"
+        while not log.exists() or "QLAN-GUEST READY" not in guest.log:
+            assert time.monotonic() < deadline, "it does not boot"
+            time.sleep(0.001)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as console:
+            console.connect(str(guest.shell.path))
+            for _ in range(200):
+                console.sendall(b"\x03")
+                time.sleep(0.002)
+        assert guest.shell.run("alias poweroff") == "poweroff='poweroff -f'\n"
+        with pytest.raises(GuestError, match=r"no end after 0\.3 s"):
+            guest.shell.run("sleep 60", timeout_s=0.3)
+        guest.shell.run("true", timeout_s=10)  # ^C was heard
+
+
 def test_a_disk_of_fat_can_be_read(guest_image: GuestImage, tmp_path: Path) -> None:
     """As a cloud-init seed is one. Then `poweroff` without -f ends the guest too."""
     disk = tmp_path / "seed.img"
