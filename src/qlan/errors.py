@@ -6,8 +6,6 @@ Anything that is not a QlanError is a bug of qlan (traceback, exit status 70).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 
 class QlanError(Exception):
     """An error that a user can understand and act on.
@@ -27,45 +25,6 @@ class QlanError(Exception):
     def __str__(self) -> str:
         place = f"{self.where}: " if self.where else ""
         return f"{place}{self.what}" + (f"\n  hint: {self.hint}" if self.hint else "")
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Mark:
-    """A place in a user's file; line and column count from 1."""
-
-    file: str
-    line: int
-    column: int
-
-    def __str__(self) -> str:
-        return f"{self.file}:{self.line}:{self.column}"
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """One thing wrong in what the user wrote."""
-
-    mark: Mark | None
-    what: str
-    hint: str = ""
-
-    def __str__(self) -> str:
-        place = f"{self.mark}: " if self.mark else ""
-        return f"{place}{self.what}" + (f"\n  hint: {self.hint}" if self.hint else "")
-
-
-class TopologyError(QlanError):
-    """The file or the command line asks for something that cannot be: all problems at once."""
-
-    exit_code = 2
-
-    def __init__(self, problems: list[Problem]) -> None:
-        count = len(problems)
-        super().__init__(f"{count} problem{'s' if count != 1 else ''} in the topology")
-        self.problems = problems
-
-    def __str__(self) -> str:
-        return "\n".join(str(problem) for problem in self.problems)
 
 
 class UsageError(QlanError):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from ipaddress import IPv4Address, IPv4Network
 
 MARK = "qlan"  # the first word of the alias of a link of ours
 QDISC_HANDLE = 0x716C  # "ql": the number of a queueing discipline of ours; the next two too, in and over another
@@ -91,3 +92,8 @@ def nearest(word: str, known: Iterable[str]) -> str:
 
     found = difflib.get_close_matches(word.lower(), list(known), n=1, cutoff=0.6)
     return found[0] if found else ""
+
+
+def user_gateway(host: IPv4Address | None, subnet: IPv4Network | None) -> IPv4Address:
+    """The host as a guest of user-mode networking knows it: as said, else the second address (slirp's net/slirp.c)."""
+    return host or (subnet or IPv4Network("10.0.2.0/24")).network_address + 2

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from ipaddress import IPv4Interface
 
+from qlan.values import Value
 
-@dataclass(frozen=True, slots=True)
-class Carried:
+
+class Carried(Value):
     """What an interface carries, as words of `ip` in which `%` stands for the interface's own name.
 
     addresses, routes, rules, rules6: what follows `addr add`, `route add`, `rule add`, `-6 rule add`.  prefixes6: IPv6

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
+from qlan.values import Value
 
-@dataclass(frozen=True, slots=True)
-class FoundForward:
+
+class FoundForward(Value):
     """A forward of a user-mode network that was found open (`info usernet` of QEMU)."""
 
     protocol: str
@@ -18,8 +18,7 @@ class FoundForward:
     guest_port: int
 
 
-@dataclass(frozen=True, slots=True)
-class FoundNic:
+class FoundNic(Value):
     """A NIC of a QEMU that somebody else started.
 
     device, netdev: its two ends by QEMU's names.  kind: QEMU's word for what it is plugged into (`user`, `tap`), "" for
@@ -35,8 +34,7 @@ class FoundNic:
     forwards: tuple[FoundForward, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class FoundQemu:
+class FoundQemu(Value):
     """A QEMU that somebody else started, as it was found.
 
     pid, start: which process (proc(5): its start time in ticks).  socket: its QMP.  arch: "" if its name does not tell.
