@@ -1,12 +1,11 @@
-"""Resources to JSON and back, driven by the fields of the dataclasses: a new resource needs nothing here.
+"""Resources to JSON and back, driven by their fields: a new resource needs nothing here.
 
-A dataclass becomes an object with its `type`; addresses and paths become strings; a tuple becomes an array.
+A value becomes an object with its `type`; addresses and paths become strings; a tuple becomes an array.
 What is as it is by default is left out.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import types
 import typing
 from collections.abc import Callable
@@ -18,6 +17,7 @@ from typing import Any
 
 from qlan.resources import model
 from qlan.resources.model import Resource
+from qlan.values import Value, defaults
 
 _TEXT_TYPES: tuple[type, ...] = (
     IPv4Interface,
@@ -35,9 +35,9 @@ Decoder = Callable[[Any], Any]
 
 def encode(value: Any) -> Any:
     """A resource (or a part of one) as JSON data."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+    if isinstance(value, Value):
         said = {"type": type(value).__name__}
-        for name, default in _defaults(type(value)):
+        for name, default in defaults(type(value)):
             field = getattr(value, name)
             if field != default:
                 said[name] = encode(field)
@@ -49,28 +49,23 @@ def encode(value: Any) -> Any:
     return value
 
 
-@cache
-def _defaults(cls: Any) -> list[tuple[str, Any]]:
-    return [(field.name, field.default) for field in dataclasses.fields(cls)]
-
-
 def decode(data: dict[str, Any]) -> Resource:
     """The resource that `encode` wrote; ValueError (or KeyError, TypeError) if the data is none."""
     cls: Any = _CLASSES[data["type"]]
     if cls not in model.RESOURCE_TYPES:
         raise ValueError(f"{data['type']} is not a resource")
-    return typing.cast("Resource", _dataclass_decoder(cls)(data))
+    return typing.cast("Resource", _value_decoder(cls)(data))
 
 
 def decode_part(data: dict[str, Any]) -> Any:
     """What only occurs inside a resource; ValueError (or KeyError, TypeError)."""
-    return _dataclass_decoder(_CLASSES[data["type"]])(data)
+    return _value_decoder(_CLASSES[data["type"]])(data)
 
 
 @cache
-def _dataclass_decoder(cls: Any) -> Decoder:
+def _value_decoder(cls: Any) -> Decoder:
     hints = typing.get_type_hints(cls)
-    decoders = {field.name: _decoder(hints[field.name]) for field in dataclasses.fields(cls)}
+    decoders = {name: _decoder(hints[name]) for name in cls.__struct_fields__}
 
     def decode_fields(data: dict[str, Any]) -> Any:
         return cls(**{name: decoder(data[name]) for name, decoder in decoders.items() if name in data})
@@ -85,8 +80,8 @@ def _decoder(hint: Any) -> Decoder:
         return _tuple_decoder(typing.get_args(hint))
     if origin in (types.UnionType, typing.Union):
         return _union_decoder([arg for arg in typing.get_args(hint) if arg is not types.NoneType])
-    if dataclasses.is_dataclass(hint):
-        return _dataclass_decoder(typing.cast("type", hint))
+    if isinstance(hint, type) and issubclass(hint, Value):
+        return _value_decoder(typing.cast("type", hint))
     if hint in _TEXT_TYPES:
         return cache(typing.cast("Decoder", hint))  # a lab's record and its guests' files say the same addresses
     return lambda value: value
@@ -106,7 +101,7 @@ def _union_decoder(members: list[Any]) -> Decoder:
         return lambda value: None if value is None else one(value)
     if all(member in _TEXT_TYPES for member in members):
         return lambda value: None if value is None else _text_of(members, value)
-    return lambda value: None if value is None else _dataclass_decoder(_CLASSES[value["type"]])(value)
+    return lambda value: None if value is None else _value_decoder(_CLASSES[value["type"]])(value)
 
 
 def _text_of(kinds: list[Any], value: str) -> Any:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Interface, IPv6Interface
 from typing import ClassVar
 
 from qlan.resources.namespace import HOST, Alone, Inside
+from qlan.values import Partly, Value
 
 # Forward delay, hello time, max age: the quickest that IEEE 802.1D allows, which wants
 # 2 x (forward delay - 1) >= max age >= 2 x (hello time + 1).
@@ -18,7 +18,6 @@ _BURSTS_PER_S = 100  # how often a bucket is filled, at least: what a timer's de
 _ETHERNET_BYTES = 22  # header and a VLAN tag
 
 
-@dataclass(frozen=True, slots=True)
 class Bridge(Inside):
     """A Linux bridge; without STP no forward delay (a new port must not swallow a guest's first DHCP requests).
 
@@ -51,12 +50,12 @@ class Bridge(Inside):
         return f"branch/{self.network}/{self.branch}" if self.branch else f"bridge/{self.network}"
 
 
-@dataclass(frozen=True, slots=True)
 class Trunk(Inside):
     """A veth pair that joins a branch of a network to its first bridge.  near: the end in that one; far: in the branch.
 
     bridge, branch_bridge: the bridges that the ends are in.  isolated: whether the near end is (`topology/ports.py`).
-    whole: both ends are there and marked.
+    whole: both ends are there, marked, and in the same VLANs.
+    vlans: ranges of those that pass with their tags, where the bridges look at VLANs.
     """
 
     network: str
@@ -70,6 +69,7 @@ class Trunk(Inside):
     up: bool = True
     isolated: bool = False
     whole: bool = True
+    vlans: tuple[tuple[int, int], ...] = ()
     FIXED: ClassVar[frozenset[str]] = frozenset({"network", "branch", "near", "far", "namespace", "whole"})
 
     @property
@@ -81,8 +81,7 @@ class Trunk(Inside):
         return (f"bridge/{self.network}", f"branch/{self.network}/{self.branch}")
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
+class Address(Value):
     """An address of ours on one of our links.  link_key: the bridge's key; link: its interface name.
 
     peer: the only other one that is reached over the link by it.
@@ -108,8 +107,7 @@ class Address:
         return (self.link_key,)
 
 
-@dataclass(frozen=True, slots=True)
-class Tap:
+class Tap(Value):
     """A guest's port on a bridge.  Not persistent: it lives as long as QEMU holds its descriptor.
 
     foreign: its bridge is somebody else's, and no resource of the lab.
@@ -151,7 +149,6 @@ class Tap:
         return (f"machine/{self.guest}", nic, *((self.namespace,) if self.namespace else ()))
 
 
-@dataclass(frozen=True, slots=True)
 class Ifb(Inside):
     """A link through which what a guest sends is led, so that it can queue: a TAP has no queue on its way in."""
 
@@ -167,8 +164,7 @@ class Ifb(Inside):
         return f"ifb/{self.guest}/{self.nic}"
 
 
-@dataclass(frozen=True, slots=True)
-class Shaping:
+class Shaping(Partly):
     """What one direction of a NIC goes through: a limit of its rate, and what netem does to its frames.
 
     direction: as the guest sees it; link: its TAP; queue: the link that shapes, the TAP itself for `in`, an Ifb for
@@ -192,8 +188,9 @@ class Shaping:
     duplicate_ppm: int = 0
     corrupt_ppm: int = 0
     reorder_ppm: int = 0
-    file_bps: int = field(default=0, compare=False)
+    file_bps: int = 0
     FIXED: ClassVar[frozenset[str]] = frozenset({"guest", "nic", "direction", "link", "queue", "namespace", "whole"})
+    UNCOMPARED: ClassVar[frozenset[str]] = frozenset({"file_bps"})
 
     @property
     def key(self) -> str:
@@ -220,7 +217,6 @@ def burst_bytes(rate_bps: int, mtu_bytes: int) -> int:
     return -(-wanted // _KIB) * _KIB
 
 
-@dataclass(frozen=True, slots=True)
 class Macvlan(Alone):
     """The host's own MAC beside its guests' on a NIC: what the NIC itself sends does not come to them (host_access)."""
 
@@ -238,7 +234,6 @@ class Macvlan(Alone):
         return f"macvlan/{self.network}"
 
 
-@dataclass(frozen=True, slots=True)
 class Macvtap(Alone):
     """A guest's MAC on a NIC of this machine.  It outlives its QEMU, and the next one opens it again.
 

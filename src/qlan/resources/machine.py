@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
 from pathlib import Path
 from typing import Any, ClassVar
 
 from qlan.facts.found import FoundQemu
 from qlan.resources.namespace import Alone
+from qlan.values import Value
 
 
-@dataclass(frozen=True, slots=True)
-class Drive:
+class Drive(Value):
     """A disk of a machine; format is always said (QEMU's guessing lets a guest rewrite a raw disk's header)."""
 
     path: Path
@@ -21,7 +20,6 @@ class Drive:
     read_only: bool = False
 
 
-@dataclass(frozen=True, slots=True)
 class Machine(Alone):
     """A QEMU process without its NICs and forwards.  seed: NoCloud files (name, text) offered as a disk, or nothing.
 
@@ -71,8 +69,7 @@ class Machine(Alone):
         return f"machine/{self.guest}"
 
 
-@dataclass(frozen=True, slots=True)
-class UserBackend:
+class UserBackend(Value):
     """QEMU's own user-mode network (`-netdev user`); the fields are its options, None where QEMU's default holds.
 
     backend: `slirp` is that; `passt` a process beside it.  ports, mtu_bytes: what passt must be told when it starts.
@@ -100,19 +97,17 @@ class UserBackend:
     @classmethod
     def of(cls, said: object, **other: Any) -> UserBackend:
         """From what has fields of these names (the file's `user:`), and others."""
-        names = (field.name for field in fields(cls))
+        names = cls.__struct_fields__
         return cls(**({name: getattr(said, name) for name in names if hasattr(said, name)} | other))
 
 
-@dataclass(frozen=True, slots=True)
-class TapBackend:
+class TapBackend(Value):
     """A TAP of this lab, handed to QEMU as a descriptor."""
 
     tap: str  # the Tap's key
 
 
-@dataclass(frozen=True, slots=True)
-class WireBackend:
+class WireBackend(Value):
     """One end of a wire: a UDP socket in the wire's own namespace, handed to QEMU as a descriptor.
 
     end: 0 or 1; each is connected to the other.  namespace: its key.
@@ -123,8 +118,7 @@ class WireBackend:
     namespace: str
 
 
-@dataclass(frozen=True, slots=True)
-class HelperBackend:
+class HelperBackend(Value):
     """A TAP on a bridge that somebody else made, which QEMU has its setuid helper make (`-netdev bridge`)."""
 
     network: str
@@ -132,16 +126,14 @@ class HelperBackend:
     helper: str  # the program's path
 
 
-@dataclass(frozen=True, slots=True)
-class MacvtapBackend:
+class MacvtapBackend(Value):
     """A MAC of the guest's own on a NIC of this machine, handed over as a descriptor.  macvtap: the Macvtap's key."""
 
     network: str
     macvtap: str
 
 
-@dataclass(frozen=True, slots=True)
-class ForeignBackend:
+class ForeignBackend(Value):
     """What somebody else plugged the NIC into: QEMU's word for it (`tap`, `socket`; "": nothing), and with `user` its
     network.
     """
@@ -153,13 +145,14 @@ class ForeignBackend:
 Backend = UserBackend | TapBackend | WireBackend | HelperBackend | MacvtapBackend | ForeignBackend
 
 
-@dataclass(frozen=True, slots=True)
-class Nic:
+class Nic(Value):
     """A guest's network card and what it is plugged into.  model: a QEMU device name (virtio-net-pci, e1000).
 
     bus: QEMU's name of what the model sits on.  address, address6: what the guest must set by itself, where no DHCP
     gives it one.  link_up: None while it is being changed.  whole: not while it is being plugged in or pulled out.
-    device, netdev: what QEMU calls its two ends, where that does not follow from the number.
+    device, netdev: what QEMU calls its two ends, where that does not follow from the number.  leased: the network,
+    and the addresses that its DHCP gives the guest there; it asks for them again when its cable comes back.
+    vhost: the kernel moves its packets, past QEMU.
     """
 
     guest: str
@@ -176,8 +169,10 @@ class Nic:
     address6: IPv6Interface | None = None
     device: str = ""
     netdev: str = ""
+    leased: tuple[str, ...] = ()
+    vhost: bool = False
     FIXED: ClassVar[frozenset[str]] = frozenset(
-        {"guest", "index", "model", "mac", "backend", "bus", "whole", "device", "netdev"}
+        {"guest", "index", "model", "mac", "backend", "bus", "whole", "device", "netdev", "vhost"}
     )
     BORN_WITHIN: ClassVar[bool] = True
 
@@ -208,8 +203,7 @@ class Nic:
         return (f"machine/{self.guest}",)
 
 
-@dataclass(frozen=True, slots=True)
-class PortForward:
+class PortForward(Value):
     """A host port that QEMU's user-mode network passes into the guest.  whole: not while it is opened or closed."""
 
     guest: str
@@ -238,7 +232,6 @@ class PortForward:
         return (f"nic/{self.guest}/{self.nic}",)
 
 
-@dataclass(frozen=True, slots=True)
 class Adopted(Alone):
     """A QEMU that somebody else started, and keeps: the lab lends it NICs, and takes them back."""
 

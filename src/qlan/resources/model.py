@@ -10,10 +10,9 @@ Each sort has a file of its own beside this one.
 
 from __future__ import annotations
 
-from dataclasses import fields
-
 from qlan.facts.carried import Carried
 from qlan.facts.found import FoundForward, FoundNic, FoundQemu
+from qlan.facts.manager import Manager
 from qlan.resources.link import Address, Bridge, Ifb, Macvlan, Macvtap, Shaping, Tap, Trunk
 from qlan.resources.machine import (
     Adopted,
@@ -31,11 +30,12 @@ from qlan.resources.machine import (
 )
 from qlan.resources.namespace import HOST, Namespace
 from qlan.resources.outlet import Outlet, ReversePort
-from qlan.resources.packet import Admission, Filter, Forwarding, Partition, Pasta
+from qlan.resources.packet import Admission, Filter, Forwarding, Partition, Pasta, ProxyNeighbor
 from qlan.resources.passt import Passt
 from qlan.resources.port import PortMap, PublishedPort, Relay
-from qlan.resources.server import Dnsmasq, Ipv6Service, Reservation
+from qlan.resources.server import DhcpRelay, Dnsmasq, Ipv6Service, LinkDns, Reservation
 from qlan.resources.uplink import Uplink
+from qlan.values import Value
 
 Resource = (
     Macvlan
@@ -49,6 +49,8 @@ Resource = (
     | Ifb
     | Shaping
     | Dnsmasq
+    | LinkDns
+    | DhcpRelay
     | Machine
     | Adopted
     | Nic
@@ -62,6 +64,7 @@ Resource = (
     | Partition
     | Admission
     | Forwarding
+    | ProxyNeighbor
     | Pasta
     | Passt
 )
@@ -82,14 +85,17 @@ RESOURCE_TYPES: tuple[type[Resource], ...] = (
     Partition,
     Admission,
     Forwarding,
+    ProxyNeighbor,
     Dnsmasq,
+    LinkDns,
+    Relay,
+    DhcpRelay,
     Passt,
     Machine,
     Adopted,
     Nic,
     PortForward,
     PortMap,
-    Relay,
     PublishedPort,
     Outlet,
     ReversePort,
@@ -105,6 +111,7 @@ PART_TYPES: tuple[type, ...] = (
     WireBackend,
     HelperBackend,
     Carried,
+    Manager,
     MacvtapBackend,
     ForeignBackend,
     FoundQemu,
@@ -114,19 +121,10 @@ PART_TYPES: tuple[type, ...] = (
 
 Resources = dict[str, Resource]  # by key
 
-_FIELD_NAMES: dict[type, tuple[str, ...]] = {}
 
-
-def field_names(kind: type) -> tuple[str, ...]:
-    """The fields of a resource type (or of a part of one), in their order."""
-    if kind not in _FIELD_NAMES:
-        _FIELD_NAMES[kind] = tuple(field.name for field in fields(kind))
-    return _FIELD_NAMES[kind]
-
-
-def compared_names(kind: type) -> tuple[str, ...]:
+def compared_names(kind: type[Value]) -> tuple[str, ...]:
     """Those in which two of them can differ: what changes by itself is carried along, not compared."""
-    return tuple(field.name for field in fields(kind) if field.compare)
+    return tuple(name for name in kind.__struct_fields__ if name not in kind.UNCOMPARED)
 
 
 __all__ = [
@@ -139,6 +137,7 @@ __all__ = [
     "Backend",
     "Bridge",
     "Carried",
+    "DhcpRelay",
     "Dnsmasq",
     "Drive",
     "Filter",
@@ -147,6 +146,7 @@ __all__ = [
     "HelperBackend",
     "Ifb",
     "Ipv6Service",
+    "LinkDns",
     "Machine",
     "Macvlan",
     "Macvtap",
@@ -159,6 +159,7 @@ __all__ = [
     "Pasta",
     "PortForward",
     "PortMap",
+    "ProxyNeighbor",
     "PublishedPort",
     "Relay",
     "Reservation",
@@ -173,5 +174,4 @@ __all__ = [
     "UserBackend",
     "WireBackend",
     "compared_names",
-    "field_names",
 ]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar, Protocol
+
+from qlan.values import Value
 
 HOST = ""  # the `namespace` of what lives in the machine's own network namespace
 
@@ -13,10 +14,8 @@ class _Placed(Protocol):
     def namespace(self) -> str: ...
 
 
-class Alone:
+class Alone(Value):
     """What nothing is made for beforehand, and what goes with nothing else."""
-
-    __slots__ = ()
 
     @property
     def needs(self) -> tuple[str, ...]:
@@ -29,10 +28,8 @@ class Alone:
         return ()
 
 
-class Inside:
+class Inside(Value):
     """What is made in a namespace (`namespace`: its key, or HOST), and goes with it."""
-
-    __slots__ = ()
 
     @property
     def needs(self: _Placed) -> tuple[str, ...]:
@@ -45,8 +42,7 @@ class Inside:
         return (self.namespace,) if self.namespace else ()
 
 
-@dataclass(frozen=True, slots=True)
-class Namespace:
+class Namespace(Value):
     """A network namespace, held open by one sleeping process.
 
     parent HOST and user True: the realm of a rootless lab (user, network, mount and process namespace in one).

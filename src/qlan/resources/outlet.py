@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from ipaddress import IPv4Address
 from typing import ClassVar
 
 from qlan.resources.namespace import HOST, Alone
+from qlan.values import Value
 
 
-@dataclass(frozen=True, slots=True)
 class Outlet(Alone):
     """The process that connects guests to services of this machine; it runs in the machine's own network.
 
@@ -27,8 +26,7 @@ class Outlet(Alone):
         return "outlet"
 
 
-@dataclass(frozen=True, slots=True)
-class ReversePort:
+class ReversePort(Value):
     """A port on the host's address of a network, `address` on `link`, by which one guest gets to a service.
 
     caller: the guest's address; nobody else is let through.  address_key: of the Address.

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import ClassVar
 
 from qlan.names import MARK
 from qlan.resources.namespace import HOST, Alone, Inside
+from qlan.values import Partly
 
 
-@dataclass(frozen=True, slots=True)
-class Forwarding:
+class Forwarding(Partly):
     """Packets that come in by a link may be forwarded (net.ipv4.conf.LINK.forwarding), or what else that takes.
 
     setting: `proxy_arp`: who asks on the link for an address that is routed elsewhere gets the host's MAC.  Of ipv6:
+    `proxy_ndp` is that for the addresses of each ProxyNeighbor;
     `force_forwarding` is what `forwarding` is to IPv4; `forwarding` says that the host calls itself a router there (of
     link `all`, also that it forwards at all); `accept_ra` 2, that it keeps its own default route all the same.
     link_key: the resource that has the link, or "": it is somebody else's, and what was there before is remembered
@@ -28,8 +28,9 @@ class Forwarding:
     setting: str = "forwarding"
     family: str = "ipv4"
     value: str = "1"
-    ways: tuple[str, ...] = field(default=(), compare=False)  # keys of what leads on from there
+    ways: tuple[str, ...] = ()  # keys of what leads on from there
     FIXED: ClassVar[frozenset[str]] = frozenset({"link", "link_key", "namespace", "setting", "family", "value"})
+    UNCOMPARED: ClassVar[frozenset[str]] = frozenset({"ways"})
 
     @property
     def key(self) -> str:
@@ -45,7 +46,6 @@ class Forwarding:
         return (self.link_key,) if self.link_key else ()
 
 
-@dataclass(frozen=True, slots=True)
 class Filter(Inside):
     """The nft table of one network: who may pass its bridge (`link`), and whose source address is masqueraded.
 
@@ -82,7 +82,6 @@ class Filter(Inside):
         return (self.link_key,)
 
 
-@dataclass(frozen=True, slots=True)
 class Partition(Inside):
     """The nft table of a namespace that keeps sides of a lab's guests from hearing each other.
 
@@ -101,7 +100,6 @@ class Partition(Inside):
         return f"partition/{self.namespace or 'host'}"
 
 
-@dataclass(frozen=True, slots=True)
 class Admission(Alone):
     """Two rules in a neighbour's chain, which accept what comes from and goes to a bridge (`link`).
 
@@ -132,7 +130,23 @@ class Admission(Alone):
         return f"{MARK}:{self.lab}:{self.network}"
 
 
-@dataclass(frozen=True, slots=True)
+class ProxyNeighbor(Alone):
+    """An address of a guest for which the host answers on another link (neighbor discovery, RFC 4861 7.2.8)."""
+
+    network: str
+    link: str
+    address: IPv6Address
+    FIXED: ClassVar[frozenset[str]] = frozenset({"network", "link", "address"})
+
+    @property
+    def key(self) -> str:
+        return f"neighbor/{self.link}/{self.address}"
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        return (f"bridge/{self.network}", f"ipv6/proxy_ndp/{self.link}")
+
+
 class Pasta(Alone):
     """pasta: the way from a rootless realm to what its user's own programs reach.
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 from qlan.resources.machine import UserBackend
 from qlan.resources.namespace import Alone
 
 
-@dataclass(frozen=True, slots=True)
 class Passt(Alone):
     """passt(1), to whose socket QEMU connects the NIC.  network: as the NIC has it; run_as: a uid, None: our own.
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import ClassVar
 
 from qlan.resources.namespace import HOST, Inside
+from qlan.values import Value
 
 
-@dataclass(frozen=True, slots=True)
 class Relay(Inside):
     """The process that passes published ports into the lab's network; one a lab.
 
@@ -27,11 +26,11 @@ class Relay(Inside):
         return "relay"
 
 
-@dataclass(frozen=True, slots=True)
 class PortMap(Inside):
     """The nft table of one network that leads callers of published ports to its guests (DNAT), without the relay.
 
-    subnets: the network's.  entrances: the links by which callers may come; who comes by another is the relay's.
+    subnets: the network's.  entrances: the links by which callers may come, entrances6: of IPv6; who comes by
+    another is the relay's.
     keeps_callers: guests answer by the host whoever calls, and see his own address; else they see the host's.
     guards: nothing else may pass the network's bridge (`link`).  intact: the kernel has the rules as they were made,
     and no port that is nobody's.
@@ -47,6 +46,7 @@ class PortMap(Inside):
     keeps_callers: bool = True
     guards: bool = False
     intact: bool = True
+    entrances6: tuple[str, ...] = ()
     FIXED: ClassVar[frozenset[str]] = frozenset({"network", "lab", "namespace"})
 
     @property
@@ -58,8 +58,7 @@ class PortMap(Inside):
         return (self.link_key, *(f"forwarding/{link}" for link in (self.link, *self.entrances)))
 
 
-@dataclass(frozen=True, slots=True)
-class PublishedPort:
+class PublishedPort(Value):
     """A host port on which the relay listens.  guest_address: where on the network it leads.
 
     portmap: the PortMap that leads most callers there by itself, "": none.

@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import ClassVar
 
 from qlan.facts.carried import Carried
+from qlan.facts.manager import Manager
+from qlan.values import Partly
 
 
-@dataclass(frozen=True, slots=True)
-class Uplink:
+class Uplink(Partly):
     """The NIC as a port of the network's bridge, which carries what the NIC did.
 
     carried: when wanted, what the NIC carries now; when present, what goes back to it.  It changes by itself (leases
     are renewed), so it is not compared.  confirm_within_s: after so long without `qlan confirm` a watchdog puts
-    everything back (0: there is none); keep_if_answered: unless the gateway answered all the time.  enslaved: False is
-    what is left of one (its watchdog, its files).
+    everything back (0: there is none); keep_if_answered: unless the gateway answered all the time.  manager: who
+    configured the NIC, and is to configure the bridge; None: nobody.  enslaved: False is what is left of one (its
+    watchdog, its files).
     """
 
     network: str
     nic: str
     bridge: str
     enslaved: bool = True
-    carried: Carried = field(default=Carried(), compare=False)
-    confirm_within_s: int = field(default=60, compare=False)
-    keep_if_answered: bool = field(default=False, compare=False)
+    carried: Carried = Carried()
+    confirm_within_s: int = 60
+    keep_if_answered: bool = False
+    manager: Manager | None = None
     FIXED: ClassVar[frozenset[str]] = frozenset({"network", "nic", "bridge", "enslaved"})
+    UNCOMPARED: ClassVar[frozenset[str]] = frozenset({"carried", "confirm_within_s", "keep_if_answered", "manager"})
 
     @property
     def key(self) -> str:

@@ -6,13 +6,12 @@ find it again.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from qlan.values import Value
 
 WAYS = ("in", "out")  # as the guest sees it
 
 
-@dataclass(frozen=True, slots=True)
-class Impairment:
+class Impairment(Value):
     """One direction of a NIC made worse.  direction: one of WAYS.  rate_bps: 0: as the file says.
 
     ..._ppm: of a million frames.
@@ -39,11 +38,10 @@ class Impairment:
         return f"{self.guest}/{self.nic} {self.direction}: {said}"
 
 
-SETTINGS = tuple(field.name for field in fields(Impairment) if field.name not in ("guest", "nic", "direction"))
+SETTINGS = tuple(name for name in Impairment.__struct_fields__ if name not in ("guest", "nic", "direction"))
 
 
-@dataclass(frozen=True, slots=True)
-class Bends:
+class Bends(Value):
     """All of a lab.  sides: guests, of which those of one side do not hear those of another; none: all hear all."""
 
     impairments: tuple[Impairment, ...] = ()

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from contextlib import suppress
 
 from qlan.errors import UsageError
 from qlan.facts.found import FoundQemu
 from qlan.topology.model import Guest, Nic, Topology, UserNetwork
+from qlan.values import Value, asdict, replace
 
 USER = "user"  # as a network's name: QEMU's user-mode network
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(Value):
     """verb: attach, detach, move, up, down or adopt.  nic: its number.  network: for attach and move.
 
     until: seconds since the epoch at which an attached NIC goes again, None: it stays.  found: of adopt.
@@ -57,11 +58,38 @@ def pulled(changes: Iterable[Change]) -> set[tuple[str, int]]:
     return out
 
 
-def of_adopted(changes: Iterable[Change]) -> tuple[Change, ...]:
-    """Those of guests that the file never knew: they hold whatever it says."""
-    whole = tuple(changes)
-    names = {one.guest for one in whole if one.verb == "adopt"}
-    return tuple(one for one in whole if one.guest in names)
+def with_change(before: tuple[Change, ...], change: Change) -> tuple[Change, ...]:
+    """One more; a NIC that was attached by hand and goes again was never there."""
+    if change.verb == "detach":
+        mine = [one for one in before if (one.guest, one.nic) == (change.guest, change.nic)]
+        later = [one for one in before if one.guest == change.guest and one.verb == "attach" and one.nic > change.nic]
+        if mine and mine[0].verb == "attach" and not later:
+            return tuple(one for one in before if one not in mine)
+    return (*before, change)
+
+
+def least(topology: Topology, changes: tuple[Change, ...], guest: str) -> tuple[Change, ...]:
+    """Without those of a guest that others of it cancel out: a cable pulled and put back, a NIC moved to and fro."""
+    for one in [each for each in changes if each.guest == guest]:
+        fewer = tuple(each for each in changes if each is not one)
+        with suppress(UsageError):
+            same = base_of(changed(topology, fewer), guest) == base_of(changed(topology, changes), guest)
+            if same and pulled(fewer) == pulled(changes):
+                changes = fewer
+    return changes
+
+
+def base_of(topology: Topology, guest: str) -> str:
+    """A digest of what the topology says of a guest, wherever in the file; "": it does not know it."""
+    found = [one for one in topology.guests if one.name == guest]
+    return hashlib.sha256(repr(bare(asdict(found[0]))).encode()).hexdigest()[:16] if found else ""
+
+
+def bare(value: object) -> object:
+    """What `asdict` made, without places in the file."""
+    if isinstance(value, dict):
+        return {key: bare(inner) for key, inner in value.items() if key not in ("mark", "marks")}
+    return [bare(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
 def _changed(topology: Topology, change: Change) -> Topology:

@@ -6,8 +6,8 @@ from collections.abc import Callable, Collection, Iterable
 from itertools import chain
 from pathlib import Path
 
-from qlan.errors import Mark, Problem
 from qlan.facts.machine import Facts
+from qlan.problems import Mark, Problem
 from qlan.topology.checks import (
     addresses,
     bridges,
@@ -21,6 +21,7 @@ from qlan.topology.checks import (
     nics,
     outside,
     relays,
+    reverses,
     subnets,
     uplinks,
     user_networks,
@@ -48,6 +49,7 @@ def check(topology: Topology, facts: Facts, exists: Callable[[Path], bool]) -> l
             outside.check_here(topology, facts),
             ipv6.check_here(topology, facts),
             nics.check_models(topology, facts),
+            nics.check_vhost(topology, facts),
             links.check_here(topology, facts),
             forwards.check_here(topology, facts),
             wires.check_here(topology, facts),
@@ -77,6 +79,7 @@ def check_written(
         nics.check_macs(topology, seed),
         links.check(topology),
         forwards.check(topology),
+        reverses.check(topology),
         user_networks.check(topology),
         wires.check(topology, whole=not damaged),
         bridges.check(topology),

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from qlan.errors import Mark, Problem, TopologyError
+from qlan.problems import Mark, Problem, TopologyError
 from qlan.topology.scalars import quoted
+from qlan.values import Struct, Value, field
 
 if TYPE_CHECKING:
     import yaml
@@ -27,8 +27,7 @@ _STANDARD_TAG = "tag:yaml.org,2002:"
 _LINE = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
 
 
-@dataclass(frozen=True, slots=True)
-class Scalar:
+class Scalar(Value):
     """A word as written; plain: without quotes."""
 
     text: str
@@ -42,8 +41,7 @@ class Scalar:
         return self.plain and self.text in {"", "~", "null", "Null", "NULL"}
 
 
-@dataclass(frozen=True, slots=True)
-class Sequence:
+class Sequence(Value):
     """A list; size: all nodes in it, aliases followed."""
 
     items: tuple[Node, ...]
@@ -51,8 +49,7 @@ class Sequence:
     size: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Mapping:
+class Mapping(Value):
     """Keys and their values, in the file's order."""
 
     pairs: tuple[tuple[Scalar, Node], ...]
@@ -87,8 +84,7 @@ def compose(text: str, file: str) -> tuple[Node, list[Problem]]:
     return root, builder.problems
 
 
-@dataclass(slots=True)
-class _Open:
+class _Open(Struct):
     """A list or mapping that is being read."""
 
     mark: Mark

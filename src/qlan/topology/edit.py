@@ -37,18 +37,18 @@ def edited(text: str, change: Change) -> str:
     return _set(text, nics.value[change.nic], key, value)
 
 
-def with_forwards(text: str, guest: str, nic: int, specs: Sequence[str]) -> str:
-    """The text with these forwards at a NIC.  UsageError if its place is not found."""
+def with_forwards(text: str, guest: str, nic: int, specs: Sequence[str], key: str = "forwards") -> str:
+    """The text with these forwards at a NIC, under `forwards` or `reverse`.  UsageError if its place is not found."""
     item = _nic_node(text, guest, nic)
     words = ", ".join(f'"{spec}"' for spec in specs)
     if isinstance(item, yaml.ScalarNode):
         if "," in item.value:
             raise UsageError(f"NIC {nic} of guest `{guest}` is written in the short form", hint=_BY_HAND)
-        mapping = f"{{{_plug(item.value)}, forwards: [{words}]}}"
+        mapping = f"{{{_plug(item.value)}, {key}: [{words}]}}"
         return _replaced(text, item.start_mark.index, item.end_mark.index, mapping)
-    old = _value(item, "forwards")
+    old = _value(item, key)
     if old is None:
-        return _set(text, item, "forwards", f"[{words}]")
+        return _set(text, item, key, f"[{words}]")
     if not isinstance(old, yaml.SequenceNode) or not old.value:
         return _replaced(text, old.start_mark.index, old.end_mark.index, f"[{words}]")
     end = _end(old.value[-1])
@@ -58,9 +58,9 @@ def with_forwards(text: str, guest: str, nic: int, specs: Sequence[str]) -> str:
     return _replaced(text, end, end, "".join(f'\n{" " * old.start_mark.column}- "{spec}"' for spec in specs))
 
 
-def without_forward(text: str, guest: str, nic: int, is_it: Callable[[str], bool]) -> str:
+def without_forward(text: str, guest: str, nic: int, is_it: Callable[[str], bool], key: str = "forwards") -> str:
     """The text without the forward of a NIC that `is_it` knows by its text.  UsageError if there is none."""
-    old = _value(_nic_node(text, guest, nic), "forwards")
+    old = _value(_nic_node(text, guest, nic), key)
     items = old.value if isinstance(old, yaml.SequenceNode) else []
     place = next((n for n, one in enumerate(items) if isinstance(one, yaml.ScalarNode) and is_it(one.value)), None)
     if not isinstance(old, yaml.SequenceNode) or place is None:

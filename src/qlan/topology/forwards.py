@@ -17,7 +17,7 @@ import re
 from ipaddress import IPv4Address, IPv6Address
 from typing import cast
 
-from qlan.errors import Mark
+from qlan.problems import Mark
 from qlan.topology.document import Mapping, Scalar
 from qlan.topology.model import Forward, Protocol
 from qlan.topology.reader import Reader

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import re
 import stat
-from dataclasses import replace
 from pathlib import Path
 
-from qlan.errors import Mark, Problem, TopologyError
 from qlan.names import NAME_MAX
+from qlan.problems import Mark, Problem, TopologyError
 from qlan.topology.check import check_written, in_order
 from qlan.topology.document import compose
 from qlan.topology.guests import read_guests
@@ -17,6 +16,7 @@ from qlan.topology.networks import read_networks
 from qlan.topology.reader import Fields, Reader
 from qlan.topology.scalars import parse_text, parse_word
 from qlan.topology.vocabulary import LAB
+from qlan.values import replace
 
 SIZE_MAX_BYTES = 8 << 20
 

@@ -7,14 +7,14 @@ there, once.  `None` means "not said": the machine or the lab's memory (`Picks`)
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from qlan import names, realm
-from qlan.errors import Mark
 from qlan.facts.found import FoundNic, FoundQemu
+from qlan.problems import Mark
+from qlan.values import Partly, Value, field, fill_in
 
 Protocol = Literal["tcp", "udp"]
 
@@ -36,8 +36,7 @@ MODEL_ALIASES = names.MODEL_ALIASES
 Realm = realm.Realm
 
 
-@dataclass(frozen=True, slots=True)
-class Dhcp:
+class Dhcp(Value):
     """`dhcp:` of a network.  first/last: both or neither; neither means the upper part of the subnet."""
 
     first: IPv4Address | None = None
@@ -50,8 +49,7 @@ class Dhcp:
     relay: IPv4Address | None = None  # the server elsewhere that gives the addresses
 
 
-@dataclass(frozen=True, slots=True)
-class Ipv6:
+class Ipv6(Partly):
     """`ipv6:` of a network.  address: the host's own (default: the prefix's ::1).
 
     slaac: guests make themselves an address by the router's advertisements; dhcp: DHCPv6 gives each its fixed one.
@@ -62,12 +60,12 @@ class Ipv6:
     address: IPv6Address | None = None
     slaac: bool = True
     dhcp: bool = True
-    asked: bool = field(default=True, compare=False)
-    mark: Mark | None = field(default=None, compare=False)
+    asked: bool = True
+    mark: Mark | None = None
+    UNCOMPARED: ClassVar[frozenset[str]] = frozenset({"asked", "mark"})
 
 
-@dataclass(frozen=True, slots=True)
-class Network:
+class Network(Partly):
     """One of `networks:`.  address: the host's own on the bridge (kinds that have one; default the subnet's first)."""
 
     name: str
@@ -90,17 +88,18 @@ class Network:
     uplink: str | None = None  # public: the NIC of this machine that the bridge takes in; macvtap: that guests share
     confirm_within_s: int = 60  # public: until the watchdog puts the NIC back; 0: no watchdog
     keep_if_answered: bool = False  # public: unless its gateway answered all the time
+    managed: bool = False  # public: who configures that NIC (NetworkManager, systemd-networkd) goes on with the bridge
     vlan_filtering: bool = False
     vlan: int | None = None  # the host's own, and a NIC's that says none; None: 1
     records: tuple[tuple[str, IPv4Address | IPv6Address], ...] = ()  # further names for DNS
     tftp: Path | None = None  # a folder that the DHCP server serves by TFTP
     bootfile: str | None = None  # what guests that boot from the network are told to fetch
     mark: Mark | None = None
-    marks: Marks = field(default_factory=dict, compare=False, repr=False)
+    marks: Marks = field(default_factory=dict)
+    UNCOMPARED: ClassVar[frozenset[str]] = frozenset({"marks"})
 
 
-@dataclass(frozen=True, slots=True)
-class UserNetwork:
+class UserNetwork(Value):
     """`user:` of a NIC: QEMU's user-mode network, private to that NIC; the fields are those of `-netdev user`."""
 
     subnet: IPv4Network | None = None  # QEMU: 10.0.2.0/24
@@ -121,8 +120,7 @@ class UserNetwork:
     backend: Literal["slirp", "passt", "auto"] = "slirp"
 
 
-@dataclass(frozen=True, slots=True)
-class Forward:
+class Forward(Value):
     """A host port that leads into the guest.  host_port None: a free one, picked once and remembered."""
 
     protocol: Protocol
@@ -133,16 +131,24 @@ class Forward:
     mark: Mark | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Rate:
+class Reverse(Value):
+    """A port of the host's address on the guest's network, which leads to a service of this machine."""
+
+    protocol: Protocol
+    port: int
+    host_address: IPv4Address
+    host_port: int
+    mark: Mark | None = None
+
+
+class Rate(Value):
     """`rate:` of a NIC as its guest sees it: what comes in, what goes out, in bits a second; None: no limit."""
 
     in_bps: int | None = None
     out_bps: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Nic:
+class Nic(Partly):
     """One NIC.  Exactly one of network (a name from `networks:`), user and found is given."""
 
     network: str | None = None
@@ -159,13 +165,15 @@ class Nic:
     address6: IPv6Address | None = None
     vlan: int | None = None  # that of its untagged frames
     trunk: tuple[tuple[int, int], ...] = ()  # ranges of VLANs that pass tagged, in order, apart from each other
+    vhost: bool | None = None  # None: with KVM, where this machine has it
     found: FoundNic | None = None  # of an adopted guest: instead of network and user
+    reverse: tuple[Reverse, ...] = ()
     mark: Mark | None = None
-    marks: Marks = field(default_factory=dict, compare=False, repr=False)
+    marks: Marks = field(default_factory=dict)
+    UNCOMPARED: ClassVar[frozenset[str]] = frozenset({"marks"})
 
 
-@dataclass(frozen=True, slots=True)
-class Disk:
+class Disk(Value):
     """A disk image.  format None: what the file's own header says (never guessed for raw: QEMU's probing is unsafe)."""
 
     path: Path
@@ -175,8 +183,7 @@ class Disk:
     mark: Mark | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Guest:
+class Guest(Partly):
     """One virtual machine."""
 
     name: str
@@ -196,11 +203,11 @@ class Guest:
     hotplug: int | None = None  # free places for NICs that come later; None: the usual few
     found: FoundQemu | None = None  # adopted: somebody else started it
     mark: Mark | None = None
-    marks: Marks = field(default_factory=dict, compare=False, repr=False)
+    marks: Marks = field(default_factory=dict)
+    UNCOMPARED: ClassVar[frozenset[str]] = frozenset({"marks"})
 
 
-@dataclass(frozen=True, slots=True)
-class Topology:
+class Topology(Partly):
     """A whole file.  run_as: the user that runs QEMU in the host realm (None: SUDO_UID's)."""
 
     lab: str
@@ -210,22 +217,23 @@ class Topology:
     run_as: str | None = None
     source: Path | None = None
     mark: Mark | None = None
-    marks: Marks = field(default_factory=dict, compare=False, repr=False)
+    marks: Marks = field(default_factory=dict)
 
-    _networks: dict[str, Network] = field(init=False, compare=False, repr=False)
-    _guests: dict[str, Guest] = field(init=False, compare=False, repr=False)
-    _written6: dict[str, frozenset[IPv6Address]] = field(init=False, compare=False, repr=False)
+    _networks: dict[str, Network] = field(default_factory=dict)
+    _guests: dict[str, Guest] = field(default_factory=dict)
+    _written6: dict[str, frozenset[IPv6Address]] = field(default_factory=dict)
+    UNCOMPARED: ClassVar[frozenset[str]] = frozenset({"marks", "_networks", "_guests", "_written6"})
 
     def __post_init__(self) -> None:
         """Index by name: ten thousand guests are each looked up several times."""
-        object.__setattr__(self, "_networks", {network.name: network for network in self.networks})
-        object.__setattr__(self, "_guests", {guest.name: guest for guest in self.guests})
+        fill_in(self, "_networks", {network.name: network for network in self.networks})
+        fill_in(self, "_guests", {guest.name: guest for guest in self.guests})
         written: dict[str, set[IPv6Address]] = {}
         for guest in self.guests:
             for nic in guest.nics:
                 if nic.network and nic.address6:
                     written.setdefault(nic.network, set()).add(nic.address6)
-        object.__setattr__(self, "_written6", {name: frozenset(some) for name, some in written.items()})
+        fill_in(self, "_written6", {name: frozenset(some) for name, some in written.items()})
 
     def written6(self, network: str) -> frozenset[IPv6Address]:
         """The IPv6 addresses that the file gives to NICs on a network."""
@@ -240,8 +248,7 @@ class Topology:
         return self._guests[name]
 
 
-@dataclass(frozen=True, slots=True)
-class Picks:
+class Picks(Value):
     """What was chosen for a lab where its file leaves the choice open; remembered, so that it stays the same.
 
     subnets: by network name.  addresses: by `guest/nic-index/network` (a NIC that moves gets a new one).
@@ -262,6 +269,17 @@ def bridge_of(network: Network) -> str:
 def trunk_words(trunk: Iterable[tuple[int, int]]) -> list[str]:
     """Ranges of VLANs as the file has them: `10`, `20-30`."""
     return [f"{first}-{last}" if last > first else str(first) for first, last in trunk]
+
+
+def joined_vlans(ranges: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+    """The same VLANs in order, as few ranges as can be."""
+    found: list[tuple[int, int]] = []
+    for first, last in sorted(ranges):
+        if found and first <= found[-1][1] + 1:
+            found[-1] = (found[-1][0], max(last, found[-1][1]))
+        else:
+            found.append((first, last))
+    return tuple(found)
 
 
 def mark_of(thing: Network | Nic | Guest | Topology, key: str) -> Mark | None:

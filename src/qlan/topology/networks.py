@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ipaddress import IPv4Address, IPv6Address
 
-from qlan.errors import Mark
+from qlan.problems import Mark
 from qlan.topology.document import Mapping, Node, Scalar
 from qlan.topology.model import HOST_KINDS, KINDS, Dhcp, Ipv6, Network
 from qlan.topology.options import read_options, read_records, read_routes
@@ -92,6 +92,7 @@ def _read_fields(name: Scalar, fields: Fields, title: str) -> Network:
         multicast_snooping=fields.flag("multicast_snooping", False),
         uplink=fields.value("uplink", parse_interface),
         confirm_within_s=_read_confirm(fields),
+        managed=fields.flag("managed", False),
         vlan_filtering=fields.flag("vlan_filtering", False),
         vlan=fields.value("vlan", parse_vlan),
         tftp=fields.path("tftp"),

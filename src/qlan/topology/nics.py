@@ -5,11 +5,12 @@ from __future__ import annotations
 from functools import partial
 from typing import Literal, cast
 
-from qlan.errors import Mark
+from qlan.problems import Mark
 from qlan.topology.document import Mapping, Node, Scalar, Sequence
 from qlan.topology.forwards import parse_forwards, read_forward
-from qlan.topology.model import Forward, Nic, Rate, UserNetwork
+from qlan.topology.model import Forward, Nic, Rate, Reverse, UserNetwork, joined_vlans
 from qlan.topology.reader import ITEM, Fields, Reader
+from qlan.topology.reverse import parse_reverses
 from qlan.topology.scalars import (
     MTU_MAX,
     MTU_MIN,
@@ -89,13 +90,15 @@ def _read_fields(fields: Fields, node: Node) -> Nic:
         address=fields.value("address", parse_address),
         address6=fields.value("address6", parse_address6),
         forwards=_read_forwards(fields),
+        reverse=_read_reverse(fields),
         boot=fields.choice("boot") is not None,
         link_up=fields.choice("link") != "down",
         mtu_bytes=fields.value("mtu", lambda text: parse_integer(text, MTU_MIN, MTU_MAX)),
         isolated=fields.value("isolated", parse_flag),
         rate=_read_rate(fields),
         vlan=fields.value("vlan", parse_vlan),
-        trunk=_joined(fields.several("trunk", parse_vlans)),
+        trunk=joined_vlans(fields.several("trunk", parse_vlans)),
+        vhost=fields.value("vhost", parse_flag),
         mark=node.mark,
         marks=fields.marks | user_marks,
     )
@@ -117,6 +120,21 @@ def _read_forwards(fields: Fields) -> tuple[Forward, ...]:
     return tuple(found)
 
 
+def _read_reverse(fields: Fields) -> tuple[Reverse, ...]:
+    node = fields.node("reverse")
+    if node is None:
+        return ()
+    title = fields.called("reverse")
+    found: list[Reverse] = []
+    for item in fields.reader.items(node, title, 'write `reverse: ["5432:5432"]`'):
+        if isinstance(item, Scalar):
+            what = "a reverse forward"
+            found += fields.reader.scalar(item, title, what, partial(parse_reverses, mark=item.mark)) or ()
+        else:
+            fields.reader.problem(item.mark, f"{title}: a reverse forward is one text", 'write it like "5432:5432"')
+    return tuple(found)
+
+
 def _read_rate(fields: Fields) -> Rate | None:
     """One rate for both directions, or each by itself."""
     node = fields.node("rate")
@@ -130,17 +148,6 @@ def _read_rate(fields: Fields) -> Rate | None:
     if not inner.has("in") and not inner.has("out"):
         fields.reader.problem(node.mark, f"{fields.called('rate')} says neither `in` nor `out`", "write `rate: 10mbit`")
     return found
-
-
-def _joined(ranges: tuple[tuple[int, int], ...]) -> tuple[tuple[int, int], ...]:
-    """The same VLANs in order, as few ranges as can be."""
-    found: list[tuple[int, int]] = []
-    for first, last in sorted(ranges):
-        if found and first <= found[-1][1] + 1:
-            found[-1] = (found[-1][0], max(last, found[-1][1]))
-        else:
-            found.append((first, last))
-    return tuple(found)
 
 
 def _read_user(fields: Fields) -> tuple[UserNetwork | None, dict[str, Mark]]:

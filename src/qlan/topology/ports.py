@@ -11,17 +11,16 @@ trunks are open; then all isolated NICs must be on the first bridge.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from qlan.topology.model import Network, Nic
+from qlan.values import Value
 
 PORTS_MAX = 1023
 PORTS = 1000  # NICs of a bridge: the rest is for trunks, an uplink, and NICs of QEMUs started by hand
 BRANCHES_MAX = PORTS_MAX - PORTS - 3
 
 
-@dataclass(frozen=True, slots=True)
-class Star:
+class Star(Value):
     """places: the branch of each NIC, 0 for the first bridge.  isolated: whether the trunks are."""
 
     places: tuple[int, ...]

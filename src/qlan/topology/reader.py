@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from qlan import names
-from qlan.errors import Mark, Problem
+from qlan.problems import Mark, Problem
 from qlan.topology.document import Mapping, Node, Scalar, Sequence
 from qlan.topology.scalars import Unreadable, parse_flag, parse_text, quoted
 from qlan.topology.vocabulary import MEANT, SORTS, Key

@@ -118,5 +118,6 @@ _SORTS: dict[str, Schema] = {
     "disks": _list_of(_DISK),
     "nics": {"anyOf": [{"const": "none"}, _list_of({"anyOf": [{"type": ["string", "integer"]}, _section_of("nic")]})]},
     "user": {"anyOf": [{"enum": [True, "yes", "on"]}, {"type": "null"}, _section_of("user")]},
+    "reverse": _list_of({"type": "string"}),
     "forwards": _list_of({"anyOf": [{"type": "string"}, _section_of("forward")]}),
 }

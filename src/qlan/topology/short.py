@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence as Words
-from dataclasses import replace
 from pathlib import Path
 
-from qlan.errors import Mark, Problem, TopologyError
+from qlan.problems import Mark, Problem, TopologyError
 from qlan.topology.document import Scalar, Sequence
 from qlan.topology.forwards import parse_forwards
 from qlan.topology.model import Forward, Nic
 from qlan.topology.nics import read_nics
 from qlan.topology.reader import Reader
+from qlan.values import replace
 
 NIC_WORD, FORWARD_WORD = "--nic", "-p"  # the "file" of marks; the line says which of several
 

@@ -5,7 +5,7 @@ A comma inside a value is written twice, as in QEMU's own options.
 
 from __future__ import annotations
 
-from qlan.errors import Mark
+from qlan.problems import Mark
 from qlan.topology.document import Mapping, Node, Scalar, Sequence
 from qlan.topology.reader import Reader, known_hint
 from qlan.topology.scalars import quoted

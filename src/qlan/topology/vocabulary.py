@@ -5,9 +5,8 @@ The reader knows a key by this table, and the JSON Schema is made of it: a key i
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from qlan.topology.model import KINDS
+from qlan.values import Value
 
 ACCELS = ("auto", "kvm", "tcg")
 DISPLAYS = ("none", "sdl", "gtk", "vnc", "spice")
@@ -21,8 +20,7 @@ BACKENDS = ("slirp", "passt", "auto")
 MODES = ("bridge", "private", "vepa", "passthru")
 
 
-@dataclass(frozen=True, slots=True)
-class Key:
+class Key(Value):
     """sort: a name in SORTS.  text: what an editor shows beside the key."""
 
     sort: str
@@ -76,6 +74,7 @@ SORTS = {
     "nics": "a list of NICs or none",
     "user": "true or a mapping",
     "forwards": "a list of forwards",
+    "reverse": "a list of reverse forwards",
 }
 
 LAB = {
@@ -112,17 +111,19 @@ NETWORK = {
     ),
     "ipv6": Key("ipv6", "IPv6 beside IPv4: true, or the prefix. Default: as `dhcp`."),
     "dns": Key("dns", "Answer for the names of guests, as NAME and NAME.LAB. Default: true."),
-    "mtu": Key("mtu", "The largest packet in bytes. Default: 1500."),
+    "mtu": Key("mtu", "The largest packet in bytes. Default: 1500, and as root no more than the way outside has."),
     "bridge_name": Key("interface", "The bridge's interface name, at most 15 letters. Default: made of the network's."),
     "reach": Key("domains", "nat, routed: other such networks of the file whose guests may be reached from this one."),
-    "proxy_arp": Key("flag", "routed: answer for the guests on the uplink, so that the network beyond needs no route. "
-                     "Default: false."),
+    "proxy_arp": Key("flag", "routed: answer for the guests on the uplink (ARP and ND), so that nobody there needs a "
+                     "route. Default: false."),
     "isolated": Key("flag", "Guests reach the host, not each other; a NIC can say otherwise. Default: false."),
     "uplink": Key("interface", "public: the Ethernet NIC of this machine that becomes a port of the bridge. "
         "macvtap: the NIC that guests share. "
                   "nat, as root: the only link that leads outside; default: as routing has it."),
     "confirm_within": Key("time", "public: after so long without `qlan confirm` the NIC is put back as it was; "
                           "0s: never. Default: 60s."),
+    "managed": Key("flag", "public: hand the NIC's profile of NetworkManager or systemd-networkd over to the bridge. "
+                   "Default: false, such a NIC is refused."),
     "stp": Key("flag", "Speak the spanning tree protocol: for guests that bridge this network in a loop. "
                "A new port then waits 8 s. Default: false."),
     "multicast_snooping": Key("flag", "Pass IPv4 multicast only to who asked for it (the bridge asks, as querier). "
@@ -192,6 +193,8 @@ NIC = {
     "address6": Key("address6", "Its IPv6 address, given by DHCPv6. Default: the prefix, and the end of its IPv4 "
                     "address."),
     "forwards": Key("forwards", "Host ports that lead into the guest, like 2222:22; not on a private network."),
+    "reverse": Key("reverse", "The other way: ports of the host's address on the network that lead to services of this "
+                   "machine, like 5432:5432 or 8080:192.168.1.5:80."),
     "boot": Key("choice", "network: boot from this NIC.", BOOTS),
     "link": Key("choice", "down: start with the cable pulled. Default: up.", LINKS),
     "mtu": Key("mtu", "The MTU told to the guest. Default: the network's."),
@@ -202,6 +205,8 @@ NIC = {
         "The VLAN of its untagged frames (network: `vlan_filtering`). Default: the network's; none beside `trunk`.",
     ),
     "trunk": Key("vlans", "VLANs that pass with their tags, like [10, 20-30]."),
+    "vhost": Key("flag", "The kernel moves the NIC's packets, past QEMU (vhost-net; virtio models). Default: with KVM, "
+                 "where this machine has it."),
 }  # fmt: skip
 
 RATE = {

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv4Network
 
-from qlan.errors import Mark, Problem
+from qlan.problems import Mark, Problem
 from qlan.topology.addressing import dhcp_range, host_address, wants_subnet
 from qlan.topology.checks.titles import nics, of_network, of_nic
 from qlan.topology.model import HOST_KINDS, UNSERVED_KINDS, Network, Nic, Topology, mark_of

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from qlan.errors import Mark, Problem
 from qlan.facts.machine import Facts, LinkFacts
+from qlan.problems import Mark, Problem
 from qlan.topology.addressing import realm_of
 from qlan.topology.checks.titles import of_network
 from qlan.topology.model import Network, Realm, Topology, bridge_of, mark_of

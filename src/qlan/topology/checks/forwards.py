@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv6Address
 
-from qlan.errors import Problem
 from qlan.facts.machine import Facts
+from qlan.problems import Problem
 from qlan.topology.addressing import port_key, realm_of
 from qlan.topology.checks.titles import nics, of_network, of_nic
 from qlan.topology.model import HOST_KINDS, Forward, Network, Nic, Realm, Topology

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from qlan.errors import Problem
 from qlan.facts.machine import Facts
+from qlan.problems import Problem
 from qlan.topology.checks.titles import of_guest
 from qlan.topology.guests import CPUS_MAX, MEMORY_MAX, MEMORY_MIN
 from qlan.topology.model import Guest, mark_of

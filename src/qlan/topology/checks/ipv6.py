@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from ipaddress import IPv6Address, IPv6Network
 
-from qlan.errors import Problem
 from qlan.facts.machine import NO_IPV6, Facts
+from qlan.problems import Problem
 from qlan.topology.addressing import realm_of
+from qlan.topology.checks.subnets import lies_within
 from qlan.topology.checks.titles import nics, of_network, of_nic
 from qlan.topology.model import HOST_KINDS, Ipv6, Network, Nic, Realm, Topology, mark_of
 from qlan.topology.prefixes import host_address6
@@ -50,7 +51,11 @@ def check_here(topology: Topology, facts: Facts) -> Iterator[Problem]:
             yield Problem(mark_of(network, "ipv6"), what, "write `ipv6: false`")
         if ipv6.prefix and on_host and network.kind in HOST_KINDS:
             for used in facts.used_prefixes:
-                if used.prefix.overlaps(ipv6.prefix):
+                if lies_within(network, ipv6.prefix, used.prefix, used.link, facts.uplinks6):
+                    if known := next((one for one in used.known if one in ipv6.prefix), None):
+                        what = f"{of_network(network)}: {ipv6.prefix} holds {known}, which is this machine or a gateway"
+                        yield Problem(mark_of(network, "ipv6.prefix"), what, "write a part of it where nobody is")
+                elif used.prefix.overlaps(ipv6.prefix):
                     what = f"{of_network(network)}: {ipv6.prefix} overlaps {used.prefix}: {used.owner}"
                     yield Problem(mark_of(network, "ipv6.prefix"), what, "write another, or `true`: then one is picked")
                     break
@@ -74,6 +79,9 @@ def _check_network(network: Network, ipv6: Ipv6) -> Iterator[Problem]:
         what = f"`ipv6` of {title}: guests can make themselves addresses in a /{SLAAC_PREFIX} alone, not in {prefix}"
         hint = f"write a /{SLAAC_PREFIX}, or `slaac: false` (then DHCPv6 gives them)"
         yield Problem(mark, what, hint)
+    elif ipv6.slaac and network.proxy_arp:
+        what = f"{title}: `proxy_arp` answers for the addresses that DHCPv6 gives, not for those that guests make"
+        yield Problem(mark, what, f"write `ipv6: {{prefix: {prefix}, slaac: false}}`")
     elif not PREFIX_MIN <= prefix.prefixlen <= PREFIX_MAX:
         what = f"`ipv6` of {title}: /{PREFIX_MIN} to /{PREFIX_MAX} is possible, not {prefix}"
         yield Problem(mark, what, _EXAMPLE)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from qlan.errors import Problem
 from qlan.facts.machine import Facts
+from qlan.problems import Problem
 from qlan.topology import ports
 from qlan.topology.addressing import realm_of
 from qlan.topology.checks.titles import nics, of_network, of_nic
@@ -85,12 +85,7 @@ def _check_ports(topology: Topology) -> Iterator[Problem]:
         if network.kind in _BRIDGELESS or len(there) <= ports.PORTS:
             continue
         title, limit = f"{of_network(network)} has {len(there)} NICs", ports.PORTS * (ports.BRANCHES_MAX + 1)
-        if network.vlan_filtering:
-            what = f"{title}; with `vlan_filtering` there is room for {ports.PORTS}"
-            yield Problem(
-                mark_of(network, "vlan_filtering"), what, "use a network a VLAN, or spread the guests over two"
-            )
-        elif len(there) > limit:
+        if len(there) > limit:
             yield Problem(network.mark, f"{title}; there is room for {limit}", "spread the guests over two networks")
         elif ports.star(network, there) is None:
             what = f"{title}, more than {ports.PORTS} of them isolated and as many not"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from qlan.errors import Problem
 from qlan.facts.machine import Facts
+from qlan.problems import Problem
 from qlan.topology.addressing import realm_of
 from qlan.topology.checks.titles import nics, of_network, of_nic
 from qlan.topology.model import UNSERVED_KINDS, Network, Realm, Topology, mark_of

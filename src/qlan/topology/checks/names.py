@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from qlan.errors import Mark, Problem
 from qlan.names import NAME_MAX, is_name
+from qlan.problems import Mark, Problem
 from qlan.topology.model import Topology, mark_of
 from qlan.topology.scalars import Unreadable, quoted
 

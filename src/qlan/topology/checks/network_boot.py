@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from qlan.errors import Problem
 from qlan.facts.machine import Facts
+from qlan.problems import Problem
 from qlan.topology.checks.titles import nics, of_guest, of_network, of_nic
 from qlan.topology.model import MODEL_ALIASES, Network, Topology, mark_of
 from qlan.topology.scalars import Unreadable, parse_bootfile, quoted

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from qlan import names
-from qlan.errors import Problem
 from qlan.facts.machine import Facts
-from qlan.topology.addressing import nic_mac
+from qlan.problems import Problem
+from qlan.topology.addressing import nic_mac, realm_of
 from qlan.topology.checks.titles import nics, of_network, of_nic
-from qlan.topology.model import MODEL_ALIASES, Network, Nic, Topology, mark_of
+from qlan.topology.model import MODEL_ALIASES, Network, Nic, Realm, Topology, mark_of
 from qlan.topology.reader import HINTS_MAX, known_hint
 from qlan.topology.scalars import MTU_MAX, MTU_MIN, quoted
 
@@ -36,6 +36,22 @@ def check(topology: Topology) -> Iterator[Problem]:
             what = f"{title}: `address` is for networks; this NIC has user-mode networking"
             yield Problem(mark_of(nic, "address"), what, f"write `user: {{dhcp_start: {nic.address}}}`")
         yield from _check_mtu(nic, title, known.get(nic.network or ""))
+        yield from _check_vhost(nic, title, known.get(nic.network or ""))
+
+
+def check_vhost(topology: Topology, facts: Facts) -> Iterator[Problem]:
+    """Whether this machine has what a NIC insists on."""
+    others = [
+        one.name for one in topology.networks if one.kind == "bridge" and realm_of(topology, facts) is Realm.ROOTLESS
+    ]
+    for guest, index, nic in nics(topology):
+        if nic.vhost and nic.network in others:
+            what = f"{of_nic(guest, index)}: `vhost` is not possible through QEMU's bridge helper"
+            yield Problem(mark_of(nic, "vhost"), what, "leave it out, or as root: sudo qlan up")
+        elif nic.vhost and facts.no_vhost:
+            what = f"{of_nic(guest, index)}: `vhost` is not possible: {facts.no_vhost}"
+            hint = "`sudo modprobe vhost_net`; an ordinary user must be allowed to open it; or leave `vhost:` out"
+            yield Problem(mark_of(nic, "vhost"), what, hint)
 
 
 def check_macs(topology: Topology, seed: str | None) -> Iterator[Problem]:
@@ -88,6 +104,17 @@ def _check_mtu(nic: Nic, title: str, network: Network | None) -> Iterator[Proble
     elif network is not None and mtu > (network.mtu_bytes or 1500):
         what = f"{title}: an MTU of {mtu} is more than the {network.mtu_bytes or 1500} of {of_network(network)}"
         yield Problem(mark, what, f"write `mtu: {mtu}` at the network")
+
+
+def _check_vhost(nic: Nic, title: str, network: Network | None) -> Iterator[Problem]:
+    if not nic.vhost:
+        return
+    if not MODEL_ALIASES.get(nic.model, nic.model).startswith("virtio-net"):
+        yield Problem(mark_of(nic, "vhost"), f"{title}: `vhost` is for virtio models, not for {nic.model}",
+                      "leave one of them out")  # fmt: skip
+    elif nic.user is not None or (network is not None and network.kind == "wire"):
+        what = f"{title}: `vhost` is for NICs that are a TAP or a macvtap on this machine"
+        yield Problem(mark_of(nic, "vhost"), what, "leave it out")
 
 
 def _mac_fault(mac: str) -> str:

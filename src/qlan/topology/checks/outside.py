@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from qlan.errors import Problem
 from qlan.facts.machine import Facts
 from qlan.names import nearest
+from qlan.problems import Problem
 from qlan.topology.addressing import realm_of
 from qlan.topology.checks.titles import of_network
 from qlan.topology.model import OUTSIDE_KINDS, Network, Realm, Topology, mark_of

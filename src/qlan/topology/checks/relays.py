@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from ipaddress import IPv4Address
 
-from qlan.errors import Problem
 from qlan.facts.machine import Facts
-from qlan.topology.addressing import realm_of
+from qlan.problems import Problem
+from qlan.topology.addressing import host_address, realm_of
 from qlan.topology.checks.titles import nics, of_network, of_nic
 from qlan.topology.model import HOST_KINDS, Network, Realm, Topology, mark_of
 
@@ -18,11 +19,7 @@ def check(topology: Topology) -> Iterator[Problem]:
     relaying = [one for one in topology.networks if one.dhcp and one.dhcp.relay]
     for network in relaying:
         yield from _check_network(network)
-        yield from _check_answers(network, topology)
-    for network in relaying[1:]:
-        what = f"{of_network(network)}: network `{relaying[0].name}` has a relay already, which hears all answers"
-        yield Problem(mark_of(network, "dhcp.relay"), what, "one relay a lab: serve the other network here, or make it "
-                      "a lab of its own, rootless")  # fmt: skip
+        yield from _check_server(network, topology)
     names = {one.name for one in relaying}
     for guest, index, nic in nics(topology):
         for forward in nic.forwards:
@@ -38,21 +35,33 @@ def check_here(topology: Topology, facts: Facts) -> Iterator[Problem]:
     inside = [one.subnet for one in topology.networks if one.subnet and one.kind in HOST_KINDS]
     for network in topology.networks:
         server = network.dhcp.relay if network.dhcp else None
-        if server and not any(server in subnet for subnet in inside):
+        if server and not _is_nobody(server) and not any(server in subnet for subnet in inside):
             what = f"{of_network(network)}: {server} is on no network of this rootless lab, and finds no way back to it"
             hint = "write the `subnet:` of the network that it is on, or use the host realm: sudo qlan up"
             yield Problem(mark_of(network, "dhcp.relay"), what, hint)
 
 
-def _check_answers(network: Network, topology: Topology) -> Iterator[Problem]:
-    """The kernel hands a packet to the socket that is bound to its link before one that is bound to none."""
+def _check_server(network: Network, topology: Topology) -> Iterator[Problem]:
+    """An address at which no other machine can be."""
     server = network.dhcp.relay if network.dhcp else None
+    assert server is not None
+    mark, what = mark_of(network, "dhcp.relay"), f"{of_network(network)}: no server can be at {server}"
+    hint = "write the address of the machine that gives the addresses"
+    if _is_nobody(server):
+        yield Problem(mark, what, hint)
+        return
     for other in topology.networks:
-        if other is not network and other.dhcp and other.subnet and server in other.subnet:
-            what = (
-                f"{of_network(network)}: {server} is on network `{other.name}`, whose own DHCP would take its answers"
-            )
-            yield Problem(mark_of(network, "dhcp.relay"), what, f"write `dhcp: false` at `{other.name}`")
+        if other is network or other.subnet is None or server not in other.subnet or other.kind not in HOST_KINDS:
+            continue
+        if server == host_address(other, other.subnet):
+            itself = f"{server} is this machine itself on network `{other.name}`, and answers no relay"
+            yield Problem(mark, f"{of_network(network)}: {itself}", "leave `relay` out: each network has a server here")
+        elif server in (other.subnet.network_address, other.subnet.broadcast_address):
+            yield Problem(mark, f"{what}, it stands for all of network `{other.name}`", hint)
+
+
+def _is_nobody(server: IPv4Address) -> bool:
+    return server.is_unspecified or server.is_multicast or server.is_loopback or server.is_reserved
 
 
 def _check_network(network: Network) -> Iterator[Problem]:

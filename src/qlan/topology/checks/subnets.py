@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from ipaddress import IPv4Network, IPv6Network
 
-from qlan.errors import Problem
 from qlan.facts.machine import Facts
+from qlan.problems import Problem
 from qlan.topology.addressing import realm_of, wants_subnet
 from qlan.topology.checks.titles import of_network
 from qlan.topology.model import HOST_KINDS, KINDS, Network, Realm, Topology, mark_of
@@ -36,13 +37,35 @@ def check_here(topology: Topology, facts: Facts) -> Iterator[Problem]:
     if realm_of(topology, facts) is not Realm.HOST:
         return
     own = f"lab {topology.lab}"
-    used = SubnetSet((one.subnet, one.owner) for one in facts.used_subnets if one.owner != own)
+    others = [one for one in facts.used_subnets if one.owner != own]
+    used = SubnetSet((one.subnet, one.owner) for one in others)
     for network in topology.networks:
-        found = used.find_overlap(network.subnet) if network.subnet and network.kind in HOST_KINDS else None
+        if network.subnet is None or network.kind not in HOST_KINDS:
+            continue
+        around = [one for one in others if lies_within(network, network.subnet, one.subnet, one.link, facts.uplinks)]
+        known = [address for one in around for address in one.known if address in network.subnet]
+        if around and known:
+            what = f"{of_network(network)}: {network.subnet} holds {known[0]}, which is this machine or a gateway"
+            yield Problem(mark_of(network, "subnet"), what, "write a part of the uplink's subnet where nobody is")
+            continue
+        left = SubnetSet((one.subnet, one.owner) for one in others if one not in around) if around else used
+        found = left.find_overlap(network.subnet)
         if found:
             what = f"{of_network(network)}: {network.subnet} overlaps {found[0]}: {found[1]}"
             hint = "write another `subnet:`, leave it out (a free one is picked), or use `realm: rootless`"
             yield Problem(mark_of(network, "subnet"), what, hint)
+
+
+def lies_within(
+    network: Network,
+    own: IPv4Network | IPv6Network,
+    other: IPv4Network | IPv6Network,
+    link: str,
+    uplinks: Collection[str],
+) -> bool:
+    """Whether the network's range is a part of the one on its uplink, where this machine answers for its guests."""
+    ways = (network.uplink,) if network.uplink else uplinks
+    return network.proxy_arp and link in ways and own != other and own.subnet_of(other)  # type: ignore[arg-type]
 
 
 def _check_network(network: Network) -> Iterator[Problem]:

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from ipaddress import IPv4Address, ip_address
 
-from qlan.errors import Problem
 from qlan.facts.machine import Facts, NicFacts
+from qlan.facts.manager import Manager
 from qlan.names import nearest
+from qlan.problems import Problem
 from qlan.topology.addressing import realm_of
 from qlan.topology.checks.titles import of_network
 from qlan.topology.model import Network, Realm, Topology, mark_of
 from qlan.topology.scalars import quoted
 
-_KEYS = ("uplink", "confirm_within")
+_KEYS = ("uplink", "confirm_within", "managed")
 
 
 def check(topology: Topology) -> Iterator[Problem]:
@@ -96,6 +97,18 @@ def _check_nic(network: Network, name: str, facts: Facts) -> Iterator[Problem]:
         yield Problem(mark, f"{title}: this machine has no NIC {quoted(name)}", hint)
     elif nic.fault:
         yield Problem(mark, f"{title}: {name} cannot be the uplink: {nic.fault}", nic.hint)
+    elif nic.manager and (nic.manager.obstacle or not network.managed):
+        yield _manager_problem(network, name, nic.manager)
     elif network.confirm_within_s == 0 and nic.carried.gateways:
         what = f"{title}: {name} is this machine's way out, and without a watchdog nobody would bring it back"
         yield Problem(mark_of(network, "confirm_within"), what, "write `confirm_within: 60s`, or leave it out")
+
+
+def _manager_problem(network: Network, name: str, manager: Manager) -> Problem:
+    """It would configure the NIC again within minutes, unless it is told of the bridge."""
+    title, mark = of_network(network), mark_of(network, "uplink")
+    if network.managed:
+        what = f"{title}: {manager.program} cannot go on with a bridge in place of {name}: {manager.obstacle}"
+        return Problem(mark_of(network, "managed"), what, manager.hint)
+    what = f"{title}: {manager.program} manages {name}, and would configure it again behind the bridge's back"
+    return Problem(mark, what, "`managed: true`, or `qlan up --managed`, has it go on with the bridge")

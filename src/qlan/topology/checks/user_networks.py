@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
-from qlan.errors import Problem
 from qlan.facts.machine import Facts
+from qlan.problems import Problem
 from qlan.topology import backends
 from qlan.topology.checks.titles import nics, of_nic
 from qlan.topology.model import Nic, Topology, UserNetwork, mark_of

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from qlan.errors import Problem
 from qlan.facts.machine import Facts
+from qlan.problems import Problem
 from qlan.topology.checks.titles import nics, of_network, of_nic
 from qlan.topology.model import UNSERVED_KINDS, Network, Topology, mark_of
 
 _ADDRESSED = {"kind", "subnet", "address", "dhcp", "mtu"}  # `address` and `dhcp` are refused with a reason of their own
-_PUBLIC = _ADDRESSED | {"uplink", "confirm_within", "bridge_name", "isolated", "stp"} | {"dns", "tftp", "bootfile"}
+_PUBLIC = (
+    _ADDRESSED | {"uplink", "confirm_within", "managed", "bridge_name", "isolated", "stp"} | {"dns", "tftp", "bootfile"}
+)
 _MACVTAP = _ADDRESSED | {"uplink", "mode", "host_access"}
 _KEYS = {"wire": _ADDRESSED, "bridge": _ADDRESSED | {"bridge"}, "public": _PUBLIC, "macvtap": _MACVTAP}
 _DGRAM = (7, 2, 0)  # the first QEMU with -netdev dgram
@@ -54,5 +56,5 @@ def _check_served(network: Network) -> Iterator[Problem]:
         what = f"{of_network(network)}: `dns` means nothing on a public network without `dhcp`"
         yield Problem(network.marks["dns"], what, "leave it out")
     for key, mark in network.marks.items():
-        if key not in _KEYS[network.kind] | {"uplink", "confirm_within"} and "." not in key:
+        if key not in _KEYS[network.kind] | {"uplink", "confirm_within", "managed"} and "." not in key:
             yield Problem(mark, f"{of_network(network)}: `{key}` means nothing on a {network.kind}", "leave it out")
