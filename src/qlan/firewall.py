@@ -7,8 +7,9 @@ nothing here.  If such a one before a drop would let the packet through, or lead
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from qlan.values import Value
 
 Row = Mapping[str, Any]
 
@@ -18,8 +19,7 @@ _FAMILIES = {"ip": ("ip", "inet"), "ip6": ("ip6", "inet")}
 _DEPTH_MAX = 16  # of jumps, as in the kernel
 
 
-@dataclass(frozen=True, slots=True)
-class Packet:
+class Packet(Value):
     """The first packet of a connection, or an answer (state `established`).  hook: forward, input; family: ip, ip6.
 
     port: the one that it goes to, 0: any.  protocol: tcp, udp, "": any.
@@ -34,8 +34,7 @@ class Packet:
     state: str = "new"
 
 
-@dataclass(frozen=True, slots=True)
-class Drop:
+class Drop(Value):
     """Where it ends.  by: `policy drop`, or the verdict of a rule and the handle of that.
 
     is_sure: no rule before it that we cannot read might let the packet through.

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from qlan.networks.lan import Site
 from qlan.resources.model import Bridge, Resource, Trunk
-from qlan.topology.model import Network
+from qlan.topology.model import Network, joined_vlans
 from qlan.topology.ports import star
+from qlan.values import replace
 
 
 def expand(network: Network, site: Site, first: Bridge) -> list[Resource]:
@@ -16,6 +16,7 @@ def expand(network: Network, site: Site, first: Bridge) -> list[Resource]:
     shape = star(network, [nic for _, _, nic in site.members(network)])
     assert shape is not None  # it was checked
     found: list[Resource] = []
+    vlans = _vlans(network, site, first) if first.vlan_filtering else ()
     for number in range(1, shape.branches + 1):
         branch = replace(
             first,
@@ -35,6 +36,7 @@ def expand(network: Network, site: Site, first: Bridge) -> list[Resource]:
             first.namespace,
             first.mtu_bytes,
             isolated=shape.isolated,
+            vlans=vlans,
         )
         found += [branch, trunk]
     return found
@@ -47,3 +49,10 @@ def homes(network: Network, site: Site, first: Bridge, further: Sequence[Resourc
     assert shape is not None
     bridges = [first, *(one for one in further if isinstance(one, Bridge))]
     return {(guest.name, index): bridges[place] for (guest, index, _), place in zip(members, shape.places, strict=True)}
+
+
+def _vlans(network: Network, site: Site, first: Bridge) -> tuple[tuple[int, int], ...]:
+    """All VLANs that somebody on the network is in: the host, guests that see no tags, and those that do."""
+    nics = [nic for _, _, nic in site.members(network)]
+    untagged = {first.vlan, *(nic.vlan for nic in nics if nic.vlan)}
+    return joined_vlans([*((one, one) for one in untagged), *(ends for nic in nics for ends in nic.trunk)])

@@ -13,6 +13,7 @@ from qlan.networks import (
     lan,
     macvtap,
     nat,
+    outlets,
     private,
     public,
     published,
@@ -48,6 +49,8 @@ def expand(topology: Topology, picks: Picks, facts: Facts, realm: Realm) -> Reso
     found: list[Resource] = []
     if realm is Realm.ROOTLESS and topology.networks:
         found.append(namespace)
+    if _needs_relay(topology):
+        found.append(Relay(topology.lab, site.namespace, facts.run_as))
     for network in topology.networks:
         found += KINDS[network.kind].expand(network, site)
     homes: dict[tuple[str, int], Bridge] = {}
@@ -55,12 +58,18 @@ def expand(topology: Topology, picks: Picks, facts: Facts, realm: Realm) -> Reso
         further = branches.expand(topology.network(first.network), site, first)
         homes |= branches.homes(topology.network(first.network), site, first, further)
         found += further
-    if any(nic.network and nic.forwards for one in topology.guests for nic in one.nics):
-        found.append(Relay(topology.lab, site.namespace, facts.run_as))
+    found += [relay for network in topology.networks if (relay := lan.dhcp_relay(network, site))]
     for one in topology.guests:
         found += guest.expand(one, site, homes)
+    found += outlets.expand(site)
     wanted = {resource.key: resource for resource in found}
-    return published.complete(wanted, topology.lab, published.Ways(facts.uplinks, facts.links_of))
+    return published.complete(wanted, topology.lab, published.Ways(facts.uplinks, facts.links_of, facts.uplinks6))
+
+
+def _needs_relay(topology: Topology) -> bool:
+    """Whether ports are published, or DHCP is somebody else's."""
+    forwards = any(nic.network and nic.forwards for one in topology.guests for nic in one.nics)
+    return forwards or any(one.dhcp and one.dhcp.relay for one in topology.networks)
 
 
 def network_reach(network: Network) -> Reach:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import replace
 from ipaddress import IPv4Interface, IPv6Interface
 
 from qlan.errors import HostError
@@ -20,6 +19,7 @@ from qlan.resources.model import (
     Bridge,
     Drive,
     Machine,
+    MacvtapBackend,
     Nic,
     Passt,
     PortForward,
@@ -31,6 +31,7 @@ from qlan.resources.model import (
 )
 from qlan.topology import addressing, backends
 from qlan.topology import model as topology
+from qlan.values import replace
 
 _FEW_PORTS = 4
 
@@ -113,9 +114,11 @@ def _foreign_tap(guest: topology.Guest, index: int, site: lan.Site) -> Tap | Non
 
 def _nic(guest: topology.Guest, index: int, nic: topology.Nic, tap: Tap | None, site: lan.Site) -> Nic:
     mac = nic.mac or addressing.nic_mac(site.topology, guest.name, index, site.facts.seed)
-    mtu = nic.mtu_bytes
-    if nic.network and mtu is None:
-        mtu = site.topology.network(nic.network).mtu_bytes
+    network = site.topology.network(nic.network) if nic.network else None
+    least = lan.mtu_bytes(network, site) if network else None
+    given = [str(one) for one in lan.leased(network, site, guest, index) if one] if network else []
+    leased = (network.name, *given) if network and given else ()
+    mtu = min((one for one in (nic.mtu_bytes, least) if one is not None), default=None)
     backend = TapBackend(tap.key) if tap else _backend(guest, index, nic, site)
     model = device_name(nic.model)
     bus = qemu_facts(guest, site).buses.get(model, "PCI")
@@ -124,8 +127,17 @@ def _nic(guest: topology.Guest, index: int, nic: topology.Nic, tap: Tap | None, 
     return Nic(
         guest.name, index, model, mac, backend, nic.boot, nic.link_up, mtu, bus,
         _static_address(guest, index, site), address6=_static_address6(guest, index, site),
-        device=device, netdev=netdev,
+        device=device, netdev=netdev, leased=leased, vhost=_has_vhost(guest, nic, model, backend, site),
     )  # fmt: skip
+
+
+def _has_vhost(guest: topology.Guest, nic: topology.Nic, model: str, backend: Backend, site: lan.Site) -> bool:
+    """Whether the kernel is to move its packets.  Under TCG only if asked: a guest that slow gains nothing by it."""
+    if not model.startswith("virtio-net") or not isinstance(backend, TapBackend | MacvtapBackend):
+        return False
+    if nic.vhost is not None:
+        return nic.vhost
+    return site.facts.no_vhost == "" and not guest.found and _accel(guest, site) == "kvm"
 
 
 def _backend(guest: topology.Guest, index: int, nic: topology.Nic, site: lan.Site) -> Backend:

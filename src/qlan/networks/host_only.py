@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from qlan.networks import lan
 from qlan.networks.reach import Reach
-from qlan.resources.model import HOST, Bridge, Filter, Resource
+from qlan.resources.model import HOST, Bridge, Filter, LinkDns, Resource
 from qlan.topology import addressing
 from qlan.topology.model import Network
 
@@ -26,5 +26,8 @@ def with_host(network: Network, site: lan.Site) -> list[Resource]:
     bridge = lan.bridge(network, site)
     found: list[Resource] = [bridge, *lan.own_addresses(network, site, bridge)]
     if lan.wants_server(network):
-        found.append(lan.server(network, site, bridge))
+        server = lan.server(network, site, bridge)
+        found.append(server)
+        if server.dns and site.namespace == HOST and site.facts.resolved:
+            found.append(LinkDns(network.name, bridge.name, bridge.key, server.address.ip, site.topology.lab))
     return found

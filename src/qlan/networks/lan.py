@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface
+from typing import ClassVar
 
 from qlan import names
 from qlan.facts.machine import Facts
 from qlan.resources.link import STP_TIMERS_S
-from qlan.resources.model import HOST, Address, Bridge, Dnsmasq, Ipv6Service, Reservation
+from qlan.resources.model import HOST, Address, Bridge, DhcpRelay, Dnsmasq, Ipv6Service, Reservation
 from qlan.topology import addressing, prefixes
-from qlan.topology.model import Guest, Network, Nic, Picks, Topology
+from qlan.topology.model import HOST_KINDS, OUTSIDE_KINDS, Guest, Network, Nic, Picks, Topology
+from qlan.topology.scalars import IPV6_MTU_MIN
+from qlan.values import Partly, field, fill_in
+
+ETHERNET_MTU = 1500
 
 
-@dataclass(frozen=True, slots=True)
-class Site:
+class Site(Partly):
     """A lab on its way to the host.  namespace: the key of the realm's Namespace, or HOST."""
 
     topology: Topology
     picks: Picks
     facts: Facts
     namespace: str
-    _members: dict[str, list[tuple[Guest, int, Nic]]] = field(init=False, compare=False, repr=False)
+    _members: dict[str, list[tuple[Guest, int, Nic]]] = field(default_factory=dict)
+    UNCOMPARED: ClassVar[frozenset[str]] = frozenset({"_members"})
 
     def __post_init__(self) -> None:
         """Index: each of a thousand networks asks for its own of ten thousand guests."""
@@ -31,7 +35,7 @@ class Site:
             for index, nic in enumerate(guest.nics):
                 if nic.network is not None:
                     found.setdefault(nic.network, []).append((guest, index, nic))
-        object.__setattr__(self, "_members", found)
+        fill_in(self, "_members", found)
 
     def link_name(self, stem: str, key: str) -> str:
         """The interface name: in a namespace of the lab's own the plain stem, on the machine a unique one."""
@@ -52,6 +56,21 @@ class Site:
         return self._members.get(network.name, ())
 
 
+def mtu_bytes(network: Network, site: Site) -> int | None:
+    """What the network's frames may be, and its guests are told: as written, else that of the narrowest way outside.
+
+    None: Ethernet's own, and nobody is told.  The way of a rootless lab is pasta, whose frames are its own.
+    """
+    if network.mtu_bytes or site.namespace != HOST or network.kind not in OUTSIDE_KINDS:
+        return network.mtu_bytes
+    facts = site.facts
+    ways = [network.uplink] if network.uplink else [*facts.uplinks, *(facts.uplinks6 if network.ipv6 else ())]
+    least = min((facts.way_mtus.get(link, ETHERNET_MTU) for link in ways), default=ETHERNET_MTU)
+    if network.ipv6:
+        least = max(least, IPV6_MTU_MIN)  # a link with less has no IPv6
+    return least if least < ETHERNET_MTU else None
+
+
 def bridge(network: Network, site: Site) -> Bridge:
     """The network's bridge, with a MAC of its own (else it would change with every port)."""
     delay_s, hello_s, age_s = STP_TIMERS_S if network.stp else (0, 2, 20)
@@ -60,7 +79,7 @@ def bridge(network: Network, site: Site) -> Bridge:
         network.bridge_name or site.link_name(network.name, f"bridge/{network.name}"),
         site.mac("bridge", network.name),
         site.namespace,
-        mtu_bytes=network.mtu_bytes or 1500,
+        mtu_bytes=mtu_bytes(network, site) or ETHERNET_MTU,
         stp=network.stp,
         multicast_snooping=network.multicast_snooping,
         multicast_querier=network.multicast_snooping,
@@ -97,7 +116,7 @@ def own_addresses(network: Network, site: Site, bridge: Bridge) -> list[Address]
 def wants_server(network: Network) -> bool:
     """Whether anything is to be served."""
     ipv6 = network.ipv6 is not None and (network.ipv6.slaac or network.ipv6.dhcp)
-    return network.dhcp is not None or network.dns or ipv6
+    return _gives(network) or network.dns or ipv6
 
 
 def server(network: Network, site: Site, bridge: Bridge) -> Dnsmasq:
@@ -107,8 +126,7 @@ def server(network: Network, site: Site, bridge: Bridge) -> Dnsmasq:
     whether an address is free, and keeps a guest's address when it is made anew.
     """
     subnet = addressing.subnet_of(network, site.picks)
-    relay = network.dhcp.relay if network.dhcp else None
-    first, last = addressing.dhcp_range(network, subnet) if network.dhcp and not relay else (None, None)
+    first, last = addressing.dhcp_range(network, subnet) if _gives(network) else (None, None)
     return Dnsmasq(
         network=network.name,
         interface=bridge.name,
@@ -122,14 +140,25 @@ def server(network: Network, site: Site, bridge: Bridge) -> Dnsmasq:
         reservations=tuple(_reservations(network, site)),
         hosts=tuple(_hosts(network, site)) if network.dns else (),
         dns=network.dns,
-        mtu_bytes=network.mtu_bytes,
+        mtu_bytes=mtu_bytes(network, site),
         ipv6=_ipv6_service(network, site),
         routes=network.dhcp.routes if network.dhcp else (),
         options=_options(network),
         tftp=network.tftp,
         bootfile=network.bootfile,
-        relay=relay,
     )
+
+
+def dhcp_relay(network: Network, site: Site) -> DhcpRelay | None:
+    """Who passes on what guests ask, if a server elsewhere gives the addresses."""
+    if network.dhcp is None or network.dhcp.relay is None:
+        return None
+    own, server = bridge(network, site), network.dhcp.relay
+    address = own_addresses(network, site, own)[0]
+    assert isinstance(address.interface, IPv4Interface)
+    others = [one for one in site.topology.networks if one.kind in HOST_KINDS]
+    way = next((bridge(one, site).key for one in others if server in addressing.subnet_of(one, site.picks)), "")
+    return DhcpRelay(network.name, own.name, own.key, address.interface.ip, address.key, server, own.namespace, way)
 
 
 def _options(network: Network) -> tuple[tuple[str, str], ...]:
@@ -149,11 +178,16 @@ def _ipv6_service(network: Network, site: Site) -> Ipv6Service | None:
 
 def _reservations(network: Network, site: Site) -> Iterator[Reservation]:
     for guest, index, _ in site.members(network):
-        given = addressing.nic_address(site.topology, site.picks, guest.name, index) if _gives(network) else None
-        given6 = site.address6(guest, index) if network.ipv6 and network.ipv6.dhcp else None
+        given, given6 = leased(network, site, guest, index)
         if given or given6:
             mac = addressing.nic_mac(site.topology, guest.name, index, site.facts.seed)
             yield Reservation(mac, given, guest.name, given6)
+
+
+def leased(network: Network, site: Site, guest: Guest, index: int) -> tuple[IPv4Address | None, IPv6Address | None]:
+    """What DHCP gives a NIC, of each family."""
+    given = addressing.nic_address(site.topology, site.picks, guest.name, index) if _gives(network) else None
+    return given, site.address6(guest, index) if network.ipv6 and network.ipv6.dhcp else None
 
 
 def _gives(network: Network) -> bool:

@@ -7,14 +7,15 @@ another: such a prefix is routed to this machine, and guests keep their addresse
 
 from __future__ import annotations
 
-from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address, IPv6Network
 
 from qlan.networks import host_only, lan
 from qlan.networks.reach import Reach
-from qlan.resources.model import HOST, Admission, Bridge, Dnsmasq, Filter, Forwarding, Pasta, Resource
+from qlan.resources.model import HOST, Admission, Bridge, Dnsmasq, Filter, Forwarding, Pasta, ProxyNeighbor, Resource
 from qlan.topology import addressing
 from qlan.topology.model import OUTSIDE_KINDS, Network
+from qlan.topology.scalars import IPV6_MTU_MIN
+from qlan.values import replace
 
 REACH = Reach(guests=True, host=True, outside=True, from_host=True, from_outside=False)
 
@@ -53,7 +54,7 @@ def through_host(network: Network, site: lan.Site, *, masquerade: bool) -> list[
         prefix=prefix,
         masquerade6=prefix is not None and masquerade and prefix.subnet_of(_ULA),
     )
-    return [*told, rules, *_admissions(rules, site), *ways, own]
+    return [*told, rules, *_admissions(rules, site), *ways, own, *_neighbors(network, site)]
 
 
 def _admissions(rules: Filter, site: lan.Site) -> list[Admission]:
@@ -97,7 +98,7 @@ def _ways6(network: Network, site: lan.Site, bridge: Bridge) -> list[Resource]:
     """
     found: list[Resource] = [_ipv6("forwarding", bridge.name, bridge.key, site)]
     if site.namespace == HOST:
-        links = {(network.uplink, "")} if network.uplink else {(link, "") for link in site.facts.uplinks6}
+        links = {(link, "") for link in _uplinks6(network, site)}
         found += [Forwarding(link, setting="accept_ra", family="ipv6", value="2") for link in site.facts.ra_links]
     else:
         links = {(UPLINK, _pasta(site).key)}
@@ -105,6 +106,32 @@ def _ways6(network: Network, site: lan.Site, bridge: Bridge) -> list[Resource]:
         return [*found, _ipv6("forwarding", "all", site.namespace, site)]
     links |= {(bridge.name, bridge.key)}
     return [*found, *(_ipv6("force_forwarding", *link, site) for link in sorted(links))]
+
+
+def _uplinks6(network: Network, site: lan.Site) -> list[str]:
+    """The host's links that lead outside by IPv6; one whose frames are too small for it has none."""
+    facts = site.facts
+    links = [network.uplink] if network.uplink else facts.uplinks6
+    return [link for link in links if facts.way_mtus.get(link, lan.ETHERNET_MTU) >= IPV6_MTU_MIN]
+
+
+def _neighbors(network: Network, site: lan.Site) -> list[Resource]:
+    """What `proxy_arp` is to IPv4: there the kernel answers for all that is routed, here for each alone, and only on
+    links where it calls itself a router (ndisc_recv_ns in Linux).
+    """
+    if not network.proxy_arp or network.ipv6 is None or network.ipv6.prefix is None:
+        return []
+    links = _uplinks6(network, site)
+    given = [site.address6(guest, index) for guest, index, _ in site.members(network)]
+    routers = links if site.facts.force_forwarding else ()  # else `all` is one, and so they are
+    listening = [link for link in routers if link in site.facts.ra_listeners and link not in site.facts.ra_links]
+    return [
+        *(Forwarding(link, setting="accept_ra", family="ipv6", value="2") for link in listening),
+        *(_ipv6("forwarding", link, "", site) for link in routers),
+        # `all`: who asks one of them by itself, whether it is still there (ip6_forward in Linux)
+        *(Forwarding(link, setting="proxy_ndp", family="ipv6") for link in (*links, "all")),
+        *(ProxyNeighbor(network.name, link, address) for link in links for address in given if address),
+    ]
 
 
 def _ipv6(setting: str, link: str, link_key: str, site: lan.Site) -> Forwarding:

@@ -6,12 +6,11 @@ network.  DHCP, when asked for, is served there too, so that even the server's a
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from qlan.networks import lan
 from qlan.networks.reach import Reach
 from qlan.resources.model import Namespace, Resource
 from qlan.topology.model import Network
+from qlan.values import replace
 
 REACH = Reach(guests=True, host=False, outside=False, from_host=False, from_outside=False)
 

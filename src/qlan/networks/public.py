@@ -7,7 +7,6 @@ and everything that the NIC carried (`resources/uplink.py`).  Nobody of ours ser
 
 from __future__ import annotations
 
-from dataclasses import replace
 from ipaddress import IPv4Address, ip_address
 
 from qlan.facts.machine import NicFacts
@@ -15,6 +14,7 @@ from qlan.networks import lan
 from qlan.networks.reach import Reach
 from qlan.resources.model import Bridge, Resource, Uplink
 from qlan.topology.model import Network
+from qlan.values import replace
 
 REACH = Reach(guests=True, host=True, outside=True, from_host=True, from_outside=True)
 
@@ -36,6 +36,7 @@ def expand(network: Network, site: lan.Site) -> list[Resource]:
         carried=nic.carried,
         confirm_within_s=network.confirm_within_s,
         keep_if_answered=network.keep_if_answered,
+        manager=nic.manager,
     )
     return [bridge, uplink, *_server(network, site, bridge, nic)]
 

@@ -1,13 +1,13 @@
 """Published ports in the host realm: which of them the kernel leads to the guest by itself, and what that takes.
 
 A port of a loopback address is the relay's alone.  For others a packet must be forwarded, from the links by which
-callers come (`entrances`) to the bridge, and back.
+callers come (`entrances`) to the bridge, and back.  For IPv6 nothing is switched on: callers are led where guests have
+a way outside by IPv6 themselves, from the links that it takes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv6Address
 
 from qlan.resources.model import (
@@ -21,40 +21,31 @@ from qlan.resources.model import (
     Resource,
     Resources,
 )
+from qlan.values import Value, replace
 
 
-@dataclass(frozen=True, slots=True)
-class Ways:
-    """How callers reach this machine.  uplinks: the links with a default route; links_of: by its addresses, without
-    those of labs: between these nothing is led.
+class Ways(Value):
+    """How callers reach this machine.  uplinks: the links with a default route, uplinks6: of IPv6; links_of: by its
+    addresses, without those of labs: between these nothing is led.
     """
 
     uplinks: tuple[str, ...]
     links_of: Mapping[IPv4Address | IPv6Address, str]
-
-
-def is_led(port: PublishedPort) -> bool:
-    """Whether the kernel can lead callers of this address to the guest."""
-    address = port.host_address
-    return address.version == port.guest_address.version == 4 and not address.is_loopback
+    uplinks6: tuple[str, ...] = ()
 
 
 def complete(resources: Resources, lab: str, ways: Ways) -> Resources:
     """With the port maps that the ports need, and forwarding for them, and with none that nothing needs any more."""
-    ports: dict[str, list[PublishedPort]] = {}
+    ports: dict[str, dict[PublishedPort, tuple[str, ...]]] = {}
     for one in resources.values():
-        if isinstance(one, PublishedPort) and is_led(one):
-            bridge = resources.get(f"bridge/{one.network}")
-            if isinstance(bridge, Bridge) and bridge.namespace == HOST:
-                ports.setdefault(one.network, []).append(one)
+        if isinstance(one, PublishedPort):
+            entrances = _entrances(one, resources, ways)
+            if entrances is not None:
+                ports.setdefault(one.network, {})[one] = entrances
     bare = _without_maps(resources)
     new: Resources = {}
     for network, some in ports.items():
-        filter_ = resources.get(f"filter/{network}")
-        uplink = filter_.uplink if isinstance(filter_, Filter) else ""
-        everywhere = (uplink,) if uplink else ways.uplinks
-        entrances = {link for one in some for link in _entrances(one, everywhere, ways.links_of)}
-        for needed in _way_in(network, lab, resources, entrances):
+        for needed in _way_in(network, lab, resources, some):
             if needed.key not in bare:
                 new[needed.key] = needed
     led = {one.key: replace(one, portmap=f"portmap/{network}") for network, some in ports.items() for one in some}
@@ -85,21 +76,43 @@ def _without_maps(resources: Resources) -> Resources:
     return found
 
 
-def _entrances(
-    port: PublishedPort, everywhere: tuple[str, ...], links: Mapping[IPv4Address | IPv6Address, str]
-) -> tuple[str, ...]:
-    if not int(port.host_address):
-        return everywhere
-    return (links[port.host_address],) if port.host_address in links else ()
+def _entrances(port: PublishedPort, resources: Resources, ways: Ways) -> tuple[str, ...] | None:
+    """The links by which the kernel can lead callers of this port to the guest; None: it is the relay's alone."""
+    address, bridge = port.host_address, resources.get(f"bridge/{port.network}")
+    if not isinstance(bridge, Bridge) or bridge.namespace != HOST:
+        return None
+    if address.is_loopback or address.version != port.guest_address.version:
+        return None
+    filter_ = resources.get(f"filter/{port.network}")
+    uplink = filter_.uplink if isinstance(filter_, Filter) else ""
+    own = ways.links_of.get(address, "")
+    if address.version == 4:
+        everywhere = (uplink,) if uplink else ways.uplinks
+        return everywhere if not int(address) else (own,) if own else ()
+    everywhere = tuple(link for link in ((uplink,) if uplink else ways.uplinks6) if _forwards6(link, resources))
+    if not isinstance(filter_, Filter) or filter_.prefix is None or filter_.closed or not everywhere:
+        return None
+    return everywhere if not int(address) else (own,) if own in everywhere else None
 
 
-def _way_in(network: str, lab: str, resources: Resources, entrances: set[str]) -> list[Resource]:
+def _forwards6(link: str, resources: Resources) -> bool:
+    return f"ipv6/force_forwarding/{link}" in resources or "ipv6/forwarding/all" in resources
+
+
+def _way_in(
+    network: str, lab: str, resources: Resources, ports: Mapping[PublishedPort, tuple[str, ...]]
+) -> list[Resource]:
+    """ports: with their entrances."""
     bridge = resources[f"bridge/{network}"]
     assert isinstance(bridge, Bridge)
     rules = resources.get(f"filter/{network}")
     has_gateway = isinstance(rules, Filter) and not rules.closed
     subnets = [one.interface.network for one in resources.values()
                if isinstance(one, Address) and one.link_key == bridge.key]  # fmt: skip
-    table = PortMap(network, bridge.name, bridge.key, lab, tuple(subnets), tuple(sorted(entrances)),
-                    keeps_callers=has_gateway, guards=not has_gateway)  # fmt: skip
+    entrances, entrances6 = (
+        tuple(sorted({link for one, links in ports.items() if one.host_address.version == version for link in links}))
+        for version in (4, 6)
+    )
+    table = PortMap(network, bridge.name, bridge.key, lab, tuple(subnets), entrances,
+                    keeps_callers=has_gateway, guards=not has_gateway, entrances6=entrances6)  # fmt: skip
     return [Forwarding(bridge.name, bridge.key), *map(Forwarding, table.entrances), table]

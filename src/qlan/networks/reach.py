@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from qlan.values import Value
 
 
-@dataclass(frozen=True, slots=True)
-class Reach:
+class Reach(Value):
     """What a kind of network lets through without a forward.
 
     guests, host, outside: whom a guest opens connections to.  from_host, from_outside: who opens them to a guest.

@@ -8,7 +8,6 @@ a round trip is so short that TCP would meet a full bucket with every window it 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import Any
 
 from qlan import names
@@ -17,6 +16,7 @@ from qlan.resources.link import burst_bytes
 from qlan.resources.model import HOST, Ifb, Resource, Resources, Shaping, Tap
 from qlan.topology.bends import WAYS, Impairment
 from qlan.topology.model import Nic
+from qlan.values import replace
 
 
 def expand(nic: Nic, tap: Tap, site: Site) -> list[Resource]:

@@ -14,7 +14,6 @@ from qlan.resources.model import (
     PortForward,
     Resource,
     Tap,
-    field_names,
 )
 
 
@@ -65,8 +64,10 @@ OF_FIELD: dict[type[Resource], dict[str, Cost]] = {
         "whole": Cost.REPLUG,
         "device": Cost.REPLUG,
         "netdev": Cost.REPLUG,
+        "vhost": Cost.REPLUG,
         "link_up": Cost.RELINK,
         "mtu_bytes": Cost.RELINK,
+        "leased": Cost.RELINK,
         "boot": Cost.LATER,
         "address": Cost.LATER,
         "address6": Cost.LATER,
@@ -111,7 +112,7 @@ def of_field(kind: type[Resource], name: str, before: object, after: object) -> 
 def of_change(before: Resource, after: Resource) -> Cost:
     """What it costs to make one into the other."""
     kind = type(before)
-    pairs = {name: (getattr(before, name), getattr(after, name)) for name in field_names(kind)}
+    pairs = {name: (getattr(before, name), getattr(after, name)) for name in kind.__struct_fields__}
     return most([of_field(kind, name, old, new) for name, (old, new) in pairs.items() if old != new])
 
 

@@ -7,15 +7,16 @@ such a step says so in `implied` and needs no command.  So does what is born wit
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import ClassVar
 
+from qlan import values
 from qlan.planning import cost
 from qlan.planning.cost import Cost
 from qlan.planning.order import order_of
 from qlan.resources.model import Resource, compared_names
+from qlan.values import Partly, Value
 
 
 class Action(StrEnum):
@@ -26,8 +27,7 @@ class Action(StrEnum):
     DELETE = "delete"
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(Partly):
     """One resource's way from before to after.
 
     implied: the key of the container it comes or goes with, or "".  cost: what it costs a guest that runs.
@@ -38,7 +38,8 @@ class Step:
     before: Resource | None = None
     after: Resource | None = None
     implied: str = ""
-    cost: Cost = field(default=Cost.LIVE, compare=False)
+    cost: Cost = Cost.LIVE
+    UNCOMPARED: ClassVar[frozenset[str]] = frozenset({"cost"})
 
     @property
     def resource(self) -> Resource:
@@ -54,8 +55,7 @@ class Step:
         return changed_fields(self.before, self.after)
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(Value):
     """Steps in the order in which they must be done: first what goes, then what comes."""
 
     steps: tuple[Step, ...] = ()
@@ -91,7 +91,7 @@ def plan(
         tuple(
             step
             if step.action is Action.CHANGE
-            else dataclasses.replace(step, cost=cost.of_coming_or_going(step.resource, wanted, present, moving))
+            else values.replace(step, cost=cost.of_coming_or_going(step.resource, wanted, present, moving))
             for step in deletes + rest
         )
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from qlan.errors import ConflictError, UsageError
@@ -15,13 +14,17 @@ from qlan.resources.model import (
     Bridge,
     Dnsmasq,
     ForeignBackend,
+    HelperBackend,
     Ifb,
     Machine,
     Macvtap,
+    MacvtapBackend,
     Nic,
+    Outlet,
     Passt,
     PortForward,
     PublishedPort,
+    Relay,
     Resource,
     Resources,
     ReversePort,
@@ -29,7 +32,9 @@ from qlan.resources.model import (
     Tap,
     TapBackend,
     UserBackend,
+    WireBackend,
 )
+from qlan.values import replace
 
 if TYPE_CHECKING:
     from qlan.topology.changes import Change
@@ -40,6 +45,18 @@ _OF_A_GUEST = (Machine, Adopted, Nic, PortForward, PublishedPort, Tap, Ifb, Shap
 def guest_of(resource: Resource) -> str | None:
     """The guest that a resource is part of, or None (networks and namespaces are nobody's)."""
     return resource.guest if isinstance(resource, _OF_A_GUEST) else None
+
+
+def network_of(nic: Nic, known: Mapping[str, Resource]) -> str:
+    """The name of the NIC's network, or `user`; of one that is not the lab's, QEMU's word for what it is on."""
+    if isinstance(nic.backend, UserBackend):
+        return "user"
+    if isinstance(nic.backend, ForeignBackend):
+        return nic.backend.kind or "none"
+    if isinstance(nic.backend, WireBackend | HelperBackend | MacvtapBackend):
+        return nic.backend.network
+    tap = known.get(nic.backend.tap)
+    return tap.network if isinstance(tap, Tap) else ""
 
 
 def guest_names(resources: Mapping[str, Resource]) -> list[str]:
@@ -88,7 +105,9 @@ def of_guests(resources: Mapping[str, Resource], guests: Iterable[str]) -> set[s
 
 
 def for_up(full: Resources, before: Mapping[str, Resource], guests: Iterable[str]) -> Resources:
-    """What is wanted when only some guests are named: they and what they need, and everything else as it was."""
+    """What is wanted when only some guests are named: they and what they need, and everything else as it was, but for
+    what carried nothing else than forwards of theirs.
+    """
     keys = of_guests(full, guests)
     left = closure(of_guests(before, guests), before) & full.keys()  # networks that they were on forget them
     named = _with_servers(closure(keys, full) | keys | left, full)
@@ -98,6 +117,9 @@ def for_up(full: Resources, before: Mapping[str, Resource], guests: Iterable[str
         if key not in named and guest_of(one) not in set(guests)
     }
     wanted = {key: one for key, one in full.items() if key in named} | kept
+    carrying = {need for one in wanted.values() for need in one.needs} | full.keys()
+    for key in [key for key, one in kept.items() if isinstance(one, Relay | Outlet) and key not in carrying]:
+        del wanted[key], kept[key]
     return {key: wanted[key] for key in [*full, *kept] if key in wanted}  # in the file's order, whoever is named
 
 
@@ -204,10 +226,13 @@ def pulled(wanted: Resources, changes: Sequence[Change]) -> Resources:
         return wanted
     from qlan.topology import changes as by_hand
 
-    out = {f"nic/{guest}/{nic}" for guest, nic in by_hand.pulled(changes)}
+    places = by_hand.pulled(changes)
+    out = {f"nic/{guest}/{nic}" for guest, nic in places}
     macs = {one.mac for key in out if isinstance(one := wanted.get(key), Nic)}
     gone = out | {key for key, one in wanted.items() if out & {*one.within, *one.needs}}
     gone |= {f"tap/{key.partition('/')[2]}" for key in out}
+    ports = [one for one in wanted.values() if isinstance(one, PublishedPort | ReversePort)]
+    gone |= {one.key for one in ports if (one.guest, one.nic) in places}
     return {key: _without_macs(one, macs) for key, one in wanted.items() if key not in gone}
 
 
@@ -220,20 +245,3 @@ def _without_macs(one: Resource, macs: set[str]) -> Resource:
     other = {each.name: each.address for each in reversed(left)}
     hosts = [(name, other.get(name) if address in gone else address) for name, address in one.hosts]
     return replace(one, reservations=left, hosts=tuple((name, address) for name, address in hosts if address))
-
-
-def kept_lines(unsaved: Sequence[str], wanted: Mapping[str, Resource]) -> tuple[str, ...]:
-    """Those (`+ KEY`, `- KEY`, KEY of a guest's forward) whose guest is still wanted."""
-    return tuple(line for line in unsaved if "/" not in line or f"machine/{line.split('/')[1]}" in wanted)
-
-
-def kept_changes(
-    changes: Sequence[Change], before: Mapping[str, Resource], wanted: Mapping[str, Resource]
-) -> tuple[Change, ...]:
-    """Those made by hand that still hold: their guests are to be as they were, or are not the file's."""
-    theirs = adopted(wanted)
-    return tuple(
-        one
-        for one in changes
-        if f"machine/{one.guest}" in wanted and (one.guest in theirs or not is_edit(one.guest, wanted, before))
-    )

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 from qlan.planning.plan import Action, Plan, Step
 from qlan.resources.model import Resource
+from qlan.values import Value, defaults
 
 _SIGN = {Action.CREATE: "+", Action.CHANGE: "~", Action.DELETE: "-"}
 _CONTROL = {code: f"\\x{code:02x}" for code in (*range(32), 127)} | {ord("\n"): "\\n"}  # a step is one line
@@ -42,20 +41,20 @@ def _fields(resource: Resource) -> list[str]:
     return [f"{name}={_value(value)}" for name, value in _said(resource) if name not in _IN_KEY]
 
 
-def _said(one: object) -> list[tuple[str, object]]:
+def _said(one: Value) -> list[tuple[str, object]]:
     """The fields that are not as they are by default, of those that are compared."""
     found = []
-    for field in dataclasses.fields(one):  # type: ignore[arg-type]
-        value = getattr(one, field.name)
-        if field.compare and value not in (field.default, ()):
-            found.append((field.name, value))
+    for name, default in defaults(type(one)):
+        value = getattr(one, name)
+        if name not in one.UNCOMPARED and value not in (default, ()):
+            found.append((name, value))
     return found
 
 
 def _value(value: object) -> str:
     if isinstance(value, tuple):
         return f"{len(value)} of them" if len(value) > 3 else "[" + ", ".join(_value(item) for item in value) + "]"
-    if dataclasses.is_dataclass(value):
+    if isinstance(value, Value):
         words = ", ".join(f"{name} {_value(inner)}" for name, inner in _said(value))
         return f"{type(value).__name__}({words})"
     return "-" if value is None else str(value).translate(_CONTROL)

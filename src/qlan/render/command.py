@@ -5,12 +5,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
+from qlan.values import Value
 
-@dataclass(frozen=True, slots=True)
-class Ip:
+
+class Ip(Value):
     """One line for `ip -batch` in a namespace (a Namespace's key, or "" for the machine's own).
 
     gone_is_fine: a removal of what may already have gone with something else.  program: another one of iproute2 that
@@ -23,8 +23,7 @@ class Ip:
     program: str = "ip"
 
 
-@dataclass(frozen=True, slots=True)
-class Sysctl:
+class Sysctl(Value):
     """Write a value to a file below /proc/sys, as a namespace has it; a kernel without that file needs no word."""
 
     namespace: str
@@ -32,47 +31,42 @@ class Sysctl:
     value: str
 
 
-@dataclass(frozen=True, slots=True)
-class OpenTap:
+class OpenTap(Value):
     """Make a TAP that lives as long as its descriptor; a later Start hands it on."""
 
     namespace: str
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class Write:
-    """Write a file of ours (its folder is made), which others may read."""
+class Write(Value):
+    """Write a file of ours (its folder is made), which others may read unless it is private."""
 
     path: Path
     text: str
+    private: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Folder:
+class Folder(Value):
     """Make a folder of ours into which nobody looks but a user (None: who runs qlan)."""
 
     path: Path
     owner: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Remove:
+class Remove(Value):
     """Remove a folder of ours with all that is in it."""
 
     path: Path
 
 
-@dataclass(frozen=True, slots=True)
-class Forget:
+class Forget(Value):
     """Take the lines of these words (MACs, addresses) out of a lease file; no such file is fine."""
 
     path: Path
     words: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Hold:
+class Hold(Value):
     """Start the process that holds a namespace open; `record` is written by it before it sleeps."""
 
     key: str
@@ -80,16 +74,14 @@ class Hold:
     record: Path
 
 
-@dataclass(frozen=True, slots=True)
-class Release:
+class Release(Value):
     """End the process that holds a namespace open, and with it all that runs there."""
 
     key: str
     record: Path
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
+class Run(Value):
     """Run a program to its end in a namespace; a daemon ends when it is ready.  run_as: a uid, None: our own."""
 
     namespace: str
@@ -97,23 +89,20 @@ class Run:
     run_as: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class InTurn:
+class InTurn(Value):
     """Run a program to its end on the machine itself, after all before it and before all after it."""
 
     argv: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class QmpCall:
+class QmpCall(Value):
     """A QMP command with its arguments."""
 
     name: str
     arguments: tuple[tuple[str, object], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Amend:
+class Amend(Value):
     """Change a guest's record in one step: take out the resource `drop` with what is within it, put in those of `put`
     (JSON) in place of what has their keys.
     """
@@ -123,14 +112,13 @@ class Amend:
     drop: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Qmp:
+class Qmp(Value):
     """Commands for a QEMU that runs, in one conversation.
 
     What it gets a descriptor of is called `tap` in QEMU; tap: (namespace, name) of a TAP opened before, macvtap: a link
-    of this machine's, end: (namespace, which) of a wire, both opened then.  ports: the device goes into a PCIe
-    port that is free, and whose name begins so.  gone: wait until the guest lets go of this device; stays: what to note
-    if it does not.
+    of this machine's, end: (namespace, which) of a wire, both opened then.  vhost: it gets one of vhost-net, too, as
+    `vhost`.  ports: the device goes into a PCIe port that is free, and whose name begins so.  gone: wait until the
+    guest lets go of this device; stays: what to note if it does not.
     gone_is_fine: what is to be removed may not be there.  pause_s: stay silent for so long afterwards.
     """
 
@@ -140,6 +128,7 @@ class Qmp:
     tap: tuple[str, str] | None = None
     macvtap: str = ""
     end: tuple[str, int] | None = None
+    vhost: bool = False
     ports: str | None = None
     gone: str = ""
     gone_is_fine: bool = False
@@ -147,9 +136,9 @@ class Qmp:
     pause_s: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Boot:
-    """Start a QEMU.  It gets listening sockets, TAPs and ends of wires as descriptors from FIRST_FD on, in this order.
+class Boot(Value):
+    """Start a QEMU.  It gets descriptors from FIRST_FD on, in this order: listening sockets, TAPs, macvtaps, ends of
+    wires, and as many of vhost-net as `vhosts` says.
 
     argv: complete; `sockets` are (path) of the unix sockets to make and listen on, taps the interfaces opened before.
     own: a folder in which QEMU itself may write.  then: QMP commands to send when it answers (with -S on the command
@@ -165,12 +154,12 @@ class Boot:
     taps: tuple[tuple[str, str], ...]  # (namespace, name)
     macvtaps: tuple[str, ...] = ()  # interfaces of this machine's, opened when it starts
     ends: tuple[tuple[str, int], ...] = ()  # of wires: (namespace, which end), made when it starts
+    vhosts: int = 0
     then: tuple[QmpCall, ...] = ()
     run_as: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Adopt:
+class Adopt(Value):
     """Know a QEMU that somebody else started: its record (/proc/PID/stat) is written, and `monitor` leads to its QMP.
 
     start: when it started (proc(5)), for which there is no other.  own: a folder in which it may write itself.
@@ -186,8 +175,7 @@ class Adopt:
     own: Path
 
 
-@dataclass(frozen=True, slots=True)
-class Stop:
+class Stop(Value):
     """End a process that we started.
 
     mark: what is in its command line, for a record that is a pid file or was lost; inside: the key of the namespace in
@@ -202,8 +190,7 @@ class Stop:
     ask: Path | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Reload:
+class Reload(Value):
     """Have a daemon of ours read its files again (SIGHUP)."""
 
     record: Path
@@ -212,8 +199,7 @@ class Reload:
     inside: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Serve:
+class Serve(Value):
     """Start the lab's relay with a control socket in `folder`, which others cannot connect to; enter: where it runs."""
 
     what: str
@@ -222,8 +208,7 @@ class Serve:
     run_as: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Publish:
+class Publish(Value):
     """Listen on an address and port of this machine, for the relay of `folder` to pass on; note: what it remembers.
 
     inside: the key of another namespace to listen in.  link: hear only what comes by this one.  only: the one address
@@ -241,16 +226,14 @@ class Publish:
     only: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Withdraw:
+class Withdraw(Value):
     """Have the relay listen no longer there."""
 
     folder: Path
     key: str
 
 
-@dataclass(frozen=True, slots=True)
-class Nft:
+class Nft(Value):
     """A text for `nft -f` in a namespace; neighbours become one transaction."""
 
     namespace: str
@@ -258,8 +241,7 @@ class Nft:
     gone_is_fine: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Disconnect:
+class Disconnect(Value):
     """Have the kernel forget the connections that it leads from a port of this machine to a guest.
 
     host_address: "": any.  guest: an address or a whole subnet.  Ports: 0: all.
@@ -272,16 +254,24 @@ class Disconnect:
     host_port: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Save:
-    """Write what a program prints into a file of ours."""
+class Save(Value):
+    """Keep how the kernel lists a table of a namespace in a file of ours, as libnftables-json(5).
 
-    argv: tuple[str, ...]
+    table: with its family.  terse: without the elements of its sets and maps.
+    """
+
+    namespace: str
+    table: str
     path: Path
+    terse: bool = False
+
+    @property
+    def listing(self) -> tuple[str, ...]:
+        """The words that list it."""
+        return ("nft", "-j", *(("-t",) if self.terse else ()), "list", "table", *self.table.split())
 
 
-@dataclass(frozen=True, slots=True)
-class Borrow:
+class Borrow(Value):
     """Change a setting of a link that is not ours; book: the folder that remembers what was there."""
 
     link: str
@@ -291,8 +281,7 @@ class Borrow:
     value: str = "1"
 
 
-@dataclass(frozen=True, slots=True)
-class GiveBack:
+class GiveBack(Value):
     """The lab needs it no longer; the last lab puts back what was there."""
 
     link: str

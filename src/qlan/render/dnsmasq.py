@@ -8,7 +8,6 @@ reservations and names are read again on SIGHUP.  Every value that gets here is 
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 from qlan.render.command import Command, Forget, Reload, Remove, Run, Stop, Write
@@ -16,6 +15,7 @@ from qlan.render.namespace import enter
 from qlan.render.scene import Scene
 from qlan.resources import codec
 from qlan.resources.model import Dnsmasq, Reservation
+from qlan.values import replace
 
 
 def create(server: Dnsmasq, scene: Scene) -> list[Command]:
@@ -91,8 +91,6 @@ def _dns(server: Dnsmasq, scene: Scene) -> list[str]:
 
 
 def _dhcp(server: Dnsmasq, scene: Scene) -> list[str]:
-    if server.relay:
-        return [f"dhcp-relay={server.address.ip},{server.relay}"]
     if server.first is None or server.last is None:
         return []
     lines = [

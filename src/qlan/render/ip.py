@@ -6,14 +6,17 @@ taken and silently ignored.  Every link carries the lab's group, so that all can
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 
 from qlan import names
 from qlan.render.command import HERE, Command, Ip, OpenTap, Sysctl
 from qlan.render.scene import Scene
 from qlan.resources.model import Address, Bridge, Macvlan, Macvtap, Tap, Trunk
+from qlan.values import replace
 
 MARK = names.MARK
+
+_Ranges = Mapping[tuple[int, int], str]  # of VLANs, with the flags that `bridge` knows
 
 
 def alias(lab: str, key: str) -> str:
@@ -50,7 +53,7 @@ def change_bridge(before: Bridge, after: Bridge, scene: Scene) -> list[Command]:
             after.namespace,
             f"link set dev {after.name} address {after.mac} mtu {after.mtu_bytes} {_marked(after, scene)}",
         ),
-        Ip(after.namespace, f"link set dev {after.name} type bridge {_bridge_options(after)}"),
+        Ip(after.namespace, f"link set dev {after.name} type bridge {bridge_options(after)}"),
         *_filtering(before, after),
         *_own_vlan(before, after),
     ]
@@ -65,7 +68,7 @@ def create_trunk(trunk: Trunk, scene: Scene) -> list[Command]:
     """Both ends in their bridges before either is up: none is heard through a port that is not isolated yet."""
     words = f"mtu {trunk.mtu_bytes} group {group(scene)}"
     made = f"link add name {trunk.near} {words} type veth peer name {trunk.far} {words}"
-    return [Ip(trunk.namespace, made), *_trunk(trunk, scene)]
+    return [Ip(trunk.namespace, made), *_trunk(trunk, scene), *_trunk_vlans((), trunk)]
 
 
 def change_trunk(before: Trunk, after: Trunk, scene: Scene) -> list[Command]:
@@ -74,7 +77,7 @@ def change_trunk(before: Trunk, after: Trunk, scene: Scene) -> list[Command]:
         after.bridge, after.branch_bridge, after.isolated,
     )  # fmt: skip
     down = [Ip(after.namespace, f"link set dev {after.near} down")] if moved else []
-    return [*down, *_trunk(after, scene)]
+    return [*down, *_trunk(after, scene), *_trunk_vlans(() if moved else before.vlans, after)]
 
 
 def delete_trunk(trunk: Trunk, scene: Scene) -> list[Command]:
@@ -95,6 +98,12 @@ def _trunk(trunk: Trunk, scene: Scene) -> list[Command]:
         Ip(trunk.namespace, f"link set dev {trunk.near} {near}"),
         Ip(trunk.namespace, f"link set dev {trunk.near} alias {mark} {state} {port}"),
     ]
+
+
+def _trunk_vlans(before: Sequence[tuple[int, int]], after: Trunk) -> list[Command]:
+    """What passes it with tags.  before: what both ends have."""
+    had, wanted = dict.fromkeys(before, ""), dict.fromkeys(after.vlans, "")
+    return [line for name in (after.near, after.far) for line in _vlan_lines(after.namespace, name, had, wanted)]
 
 
 def create_tap(tap: Tap, scene: Scene) -> list[Command]:
@@ -211,7 +220,8 @@ def _created(bridge: Bridge) -> str:
     return words + (" vlan_filtering 1 vlan_default_pvid 0" if bridge.vlan_filtering else "")
 
 
-def _bridge_options(bridge: Bridge) -> str:
+def bridge_options(bridge: Bridge) -> str:
+    """Those that a bridge which is there may get at any time."""
     return (
         f"forward_delay {bridge.forward_delay_cs} hello_time {bridge.hello_time_cs} max_age {bridge.max_age_cs} "
         f"stp_state {int(bridge.stp)} mcast_snooping {int(bridge.multicast_snooping)} "
@@ -233,21 +243,23 @@ def _own_vlan(before: Bridge | None, after: Bridge) -> list[Command]:
         return []
     found: list[Command] = []
     if before and before.vlan_filtering and before.vlan:
-        found.append(_vlan(after, f"del dev {after.name} vid {before.vlan} self"))
-    return [*found, _vlan(after, f"add dev {after.name} vid {after.vlan} pvid untagged self")]
+        found.append(_vlan(after.namespace, f"del dev {after.name} vid {before.vlan} self"))
+    return [*found, _vlan(after.namespace, f"add dev {after.name} vid {after.vlan} pvid untagged self")]
 
 
 def _port_vlans(before: Tap | None, after: Tap) -> list[Command]:
     """A port's VLANs.  before: what it has; None: it was just put into its bridge, and is in none."""
     had = _ranges(before) if before else {}
-    wanted = _ranges(after)
-    gone = [_vlan(after, f"del dev {after.name} vid {_vid(ends)}") for ends in had if ends not in wanted]
-    new = [_vlan(after, f"add dev {after.name} vid {_vid(ends)}{flags}")
-           for ends, flags in wanted.items() if had.get(ends) != flags]  # fmt: skip
-    return [*gone, *new]
+    return _vlan_lines(after.namespace, after.name, had, _ranges(after))
 
 
-def _ranges(tap: Tap) -> dict[tuple[int, int], str]:
+def _vlan_lines(namespace: str, name: str, had: _Ranges, wanted: _Ranges) -> list[Command]:
+    gone = [f"del dev {name} vid {_vid(ends)}" for ends in had if ends not in wanted]
+    new = [f"add dev {name} vid {_vid(ends)}{flags}" for ends, flags in wanted.items() if had.get(ends) != flags]
+    return [_vlan(namespace, line) for line in (*gone, *new)]
+
+
+def _ranges(tap: Tap) -> _Ranges:
     """Ranges of VLANs with the flags that `bridge` knows."""
     found = dict.fromkeys(tap.trunk, "")
     return {(tap.vlan, tap.vlan): " pvid untagged", **found} if tap.vlan else found
@@ -257,8 +269,8 @@ def _vid(ends: tuple[int, int]) -> str:
     return str(ends[0]) if ends[0] == ends[1] else f"{ends[0]}-{ends[1]}"
 
 
-def _vlan(link: Bridge | Tap, line: str) -> Ip:
-    return Ip(link.namespace, f"vlan {line}", program="bridge")
+def _vlan(namespace: str, line: str) -> Ip:
+    return Ip(namespace, f"vlan {line}", program="bridge")
 
 
 def _port(tap: Tap) -> str:

@@ -6,16 +6,15 @@ state/<lab>/picks.json
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from qlan.resources.model import Forwarding
+from qlan.values import Value
 
 SOCKET_PATH_MAX = 107  # sockaddr_un.sun_path, unix(7), less the NUL
 
 
-@dataclass(frozen=True, slots=True)
-class Layout:
+class Layout(Value):
     """The folders of one user's labs, for one lab."""
 
     run_root: Path

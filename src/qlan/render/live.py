@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 from qlan.render import ip, passt, qemu, user_netdev
@@ -29,8 +28,9 @@ from qlan.resources.model import (
     UserBackend,
     WireBackend,
 )
+from qlan.values import replace
 
-TAP = "tap"  # what a descriptor is called in QEMU for the moment between `getfd` and `netdev_add`
+TAP, VHOST = "tap", "vhost"  # what descriptors are called in QEMU for the moment between `getfd` and `netdev_add`
 _ANNOUNCED = {"initial": 50, "max": 550, "rounds": 5, "step": 100}  # five times within two seconds, times in ms
 LINK_DOWN_S = 1.0  # a guest that looks only now and then must see it
 
@@ -45,7 +45,7 @@ def create_nic(nic: Nic, scene: Scene) -> list[Command]:
     forwards = scene.forwards(nic.guest, nic.index)
     return [
         amend(scene, nic.guest, replace(nic, whole=False)),
-        _qmp(scene, nic, _netdev_add(nic, forwards, scene), **_descriptor(nic, scene)),
+        _qmp(scene, nic, _netdev_add(nic, forwards, scene), **_descriptor(nic, scene), vhost=nic.vhost),
         _qmp(scene, nic, device, *pulled, ports=ports if nic.bus == "PCI" and machine.ports is not None else None),
         amend(scene, nic.guest, nic, *forwards),
     ]
@@ -72,7 +72,8 @@ def change_nic(before: Nic, after: Nic, scene: Scene) -> list[Command]:
             _qmp(scene, after, _set_link(after, up=bool(after.link_up))),
             changed,
         ]
-    if before.mtu_bytes != after.mtu_bytes and after.link_up:
+    moves = before.leased[:1] != after.leased[:1]  # its TAP's own step pulls the cable
+    if (before.mtu_bytes, before.leased) != (after.mtu_bytes, after.leased) and after.link_up and not moves:
         return flap(after, scene, list)
     return [changed]
 
@@ -179,7 +180,8 @@ def _descriptor(nic: Nic, scene: Scene) -> dict[str, object]:
 
 
 def _netdev_add(nic: Nic, forwards: list[PortForward], scene: Scene) -> QmpCall:
-    words: dict[str, object] = {"type": "tap", "id": qemu.netdev_id(nic), "fd": TAP}
+    vhost = {"vhost": True, "vhostfd": VHOST} if nic.vhost else {}
+    words: dict[str, object] = {"type": "tap", "id": qemu.netdev_id(nic), "fd": TAP, **vhost}
     if isinstance(nic.backend, WireBackend):
         words = {"type": "dgram", "id": qemu.netdev_id(nic), "local": {"type": "fd", "str": TAP}}
     elif isinstance(nic.backend, HelperBackend):

@@ -10,22 +10,17 @@ import json
 from pathlib import Path
 
 from qlan.render.command import Command, Nft, Remove, Save, Write
-from qlan.render.enter import enter
-from qlan.render.scene import Scene
 from qlan.resources import codec
 from qlan.resources.model import Filter, Partition, PortMap
 
 
-def made(one: Filter | Partition | PortMap, name: str, rules: str, folder: Path, scene: Scene) -> list[Command]:
+def made(one: Filter | Partition | PortMap, name: str, rules: str, folder: Path) -> list[Command]:
     """What it is, the table, its listing.  name: with its family.  Of maps only what they are is listed: their
     elements come and go by themselves."""
-    entered = [word for word in enter(one.namespace, rootless=scene.rootless) if word != "--pid"]
-    terse = ["-t"] if isinstance(one, PortMap) else []
-    listing = (*entered, "nft", "-j", *terse, "list", "table", *name.split())
     return [
         Write(folder / "resource.json", json.dumps(codec.encode(one))),
         Nft(one.namespace, _fresh(name) + rules),
-        Save(listing, folder / "listing.json"),
+        Save(one.namespace, name, folder / "listing.json", terse=isinstance(one, PortMap)),
     ]
 
 

@@ -11,11 +11,11 @@ import json
 
 from qlan.names import LINK_GROUPS
 from qlan.render import nft_table
-from qlan.render.command import Borrow, Command, GiveBack, InTurn, Nft, Remove, Run, Stop, Sysctl, Write
+from qlan.render.command import Borrow, Command, GiveBack, InTurn, Ip, Nft, Remove, Run, Stop, Sysctl, Write
 from qlan.render.enter import enter
 from qlan.render.scene import Scene
 from qlan.resources import codec
-from qlan.resources.model import HOST, Admission, Filter, Forwarding, Pasta
+from qlan.resources.model import HOST, Admission, Filter, Forwarding, Pasta, ProxyNeighbor
 
 
 def create_forwarding(forwarding: Forwarding, scene: Scene) -> list[Command]:
@@ -45,7 +45,7 @@ def path(one: Forwarding) -> str:
 
 def create_filter(one: Filter, scene: Scene) -> list[Command]:
     """The table."""
-    return nft_table.made(one, f"inet {table(one)}", _rules(one), scene.layout.filter(one.network), scene)
+    return nft_table.made(one, f"inet {table(one)}", _rules(one), scene.layout.filter(one.network))
 
 
 def change_filter(before: Filter, after: Filter, scene: Scene) -> list[Command]:
@@ -129,6 +129,16 @@ def delete_admission(one: Admission, scene: Scene) -> list[Command]:
     chain = f"{one.family} {one.table} {one.chain}"
     line = f's/.* comment "{one.comment}".* # handle \\([0-9]*\\)$/delete rule {chain} handle \\1/p'
     return [InTurn(("sh", "-c", f"nft -a list chain {chain} 2>/dev/null | sed -n '{line}' | nft -f -"))]
+
+
+def create_neighbor(one: ProxyNeighbor, scene: Scene) -> list[Command]:
+    """The entry, with which the kernel also listens to who asks for it."""
+    return [Ip(HOST, f"neighbor add proxy {one.address} dev {one.link}")]
+
+
+def delete_neighbor(one: ProxyNeighbor, scene: Scene) -> list[Command]:
+    """Out of the kernel's table."""
+    return [Ip(HOST, f"neighbor del proxy {one.address} dev {one.link}")]
 
 
 _RESOLVERS = 'cat /etc/resolv.conf >"$0" || :'  # what it reads now; a machine may have none

@@ -22,7 +22,7 @@ _SHIFT = 24
 
 def create(one: Partition, scene: Scene) -> list[Command]:
     """The table."""
-    return nft_table.made(one, table(one), _rules(one), scene.layout.partition(one.namespace), scene)
+    return nft_table.made(one, table(one), _rules(one), scene.layout.partition(one.namespace))
 
 
 def change(before: Partition, after: Partition, scene: Scene) -> list[Command]:

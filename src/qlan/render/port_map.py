@@ -17,11 +17,12 @@ from qlan.render.command import Command, Disconnect, Nft
 from qlan.render.scene import Scene
 from qlan.resources.model import PortMap, PublishedPort
 
-EXACT, ANY = "exact", "any"  # maps: ports of one address, ports of all addresses of this machine
+EXACT, ANY = "exact", "any"  # maps: ports of one address, ports of all addresses of this machine; of IPv6 with a 6
 _MAPS = {
     EXACT: "typeof ip daddr . meta l4proto . th dport : ip daddr . th dport",
     ANY: "typeof meta l4proto . th dport : ip daddr . th dport",
 }
+_MAPS6 = {f"{name}6": kind.replace("ip ", "ip6 ") for name, kind in _MAPS.items()}
 
 
 def table(lab: str, network: str) -> str:
@@ -52,8 +53,11 @@ def create_port(port: PublishedPort, scene: Scene) -> list[Command]:
 
 
 def change_port(before: PublishedPort, after: PublishedPort, scene: Scene) -> list[Command]:
-    """Into its map, or out of it; the relay has it all the while."""
-    out = _removed(before, scene) if before.portmap in scene.resources else []
+    """Into its map, or out of it; the relay has it all the while.
+
+    Who replaced the map has left out the port by that: what is put in first can be taken out in any case.
+    """
+    out = [*_added(before, scene), *_removed(before, scene)] if before.portmap in scene.resources else []
     return [*out, *_added(after, scene)]
 
 
@@ -63,8 +67,9 @@ def delete_port(port: PublishedPort, scene: Scene) -> list[Command]:
 
 
 def name_of_map(port: PublishedPort) -> str:
-    """Which of the two maps it is in."""
-    return EXACT if int(port.host_address) else ANY
+    """Which of the maps it is in."""
+    name = EXACT if int(port.host_address) else ANY
+    return f"{name}6" if port.host_address.version == 6 else name
 
 
 def element(port: PublishedPort) -> tuple[tuple[str | int, ...], tuple[str | int, ...]]:
@@ -75,7 +80,7 @@ def element(port: PublishedPort) -> tuple[tuple[str | int, ...], tuple[str | int
 
 def _made(one: PortMap, scene: Scene, ports: Sequence[PublishedPort]) -> list[Command]:
     text = _rules(one) + "".join(_line("add", port, scene) for port in ports)
-    return nft_table.made(one, _name(one), text, scene.layout.port_map(one.network), scene)
+    return nft_table.made(one, _name(one), text, scene.layout.port_map(one.network))
 
 
 def _name(one: PortMap) -> str:
@@ -102,7 +107,6 @@ def _line(verb: str, port: PublishedPort, scene: Scene) -> str:
 
 def _rules(one: PortMap) -> str:
     link = f'"{one.link}"'
-    entrances = ", ".join(f'"{name}"' for name in one.entrances)
     passing = [f"oifname {link} ct status dnat ct direction original counter accept"]
     if one.guards:
         passing += [f"iifname {link} ct status dnat accept",
@@ -110,20 +114,34 @@ def _rules(one: PortMap) -> str:
                     f"iifname {link} counter reject with icmpx admin-prohibited",
                     f"oifname {link} counter reject with icmpx admin-prohibited"]  # fmt: skip
     chains = {
-        "lead": ["dnat ip to ip daddr . meta l4proto . th dport map @exact",
-                 "fib daddr type local dnat ip to meta l4proto . th dport map @any"],
+        "lead": _leading(""),
         "output": ["type nat hook output priority -100; policy accept;", "ip daddr != 127.0.0.0/8 jump lead"],
         "passing": ["type filter hook forward priority filter; policy accept;", *passing],
-    }  # fmt: skip
-    if one.entrances:
-        chains["prerouting"] = ["type nat hook prerouting priority dstnat; policy accept;",
-                                f"iifname {{ {entrances} }} jump lead"]  # fmt: skip
+    }
+    entering = [f"iifname {_names(one.entrances)} jump lead"] if one.entrances else []
+    if one.entrances6:
+        # who calls by a link-local address is on that link, and cannot be led off it
+        chains = {"lead6": ["ip6 saddr fe80::/10 return", "ip6 daddr fe80::/10 return", *_leading("6")], **chains}
+        chains["output"].append("ip6 daddr != ::1 jump lead6")
+        entering.append(f"iifname {_names(one.entrances6)} jump lead6")
+    if entering:
+        chains["prerouting"] = ["type nat hook prerouting priority dstnat; policy accept;", *entering]
     if not one.keeps_callers:
         chains["postrouting"] = ["type nat hook postrouting priority srcnat; policy accept;",
                                  f"oifname {link} ct status dnat counter masquerade"]  # fmt: skip
     lines = [f"table inet {table(one.lab, one.network)} {{",
              f'\tcomment "published ports of network {one.network} of lab {one.lab}, made by qlan"']  # fmt: skip
-    lines += [f"\tmap {name} {{ {kind}; }}" for name, kind in _MAPS.items()]
+    lines += [f"\tmap {name} {{ {kind}; }}" for name, kind in (_MAPS | _MAPS6).items()]
     for name, rules in chains.items():
         lines += [f"\tchain {name} {{", *(f"\t\t{rule}" for rule in rules), "\t}"]
     return "\n".join([*lines, "}"]) + "\n"
+
+
+def _leading(six: str) -> list[str]:
+    """six: "6" for IPv6."""
+    return [f"dnat ip{six} to ip{six} daddr . meta l4proto . th dport map @{EXACT}{six}",
+            f"fib daddr type local dnat ip{six} to meta l4proto . th dport map @{ANY}{six}"]  # fmt: skip
+
+
+def _names(links: Sequence[str]) -> str:
+    return "{ " + ", ".join(f'"{name}"' for name in links) + " }"

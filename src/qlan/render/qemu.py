@@ -2,12 +2,13 @@
 
 Words, never a shell; a comma inside a value is doubled, as QEMU's option language wants it.  QEMU listens on sockets
 that were made for it and gets its TAPs as descriptors, numbered from FIRST_FD: QMP, serial console, QMP for
-who only listens, then the TAPs, then the ends of wires.
+who only listens, then the TAPs, macvtaps, ends of wires, and what opens vhost-net for NICs.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
 from qlan.render import passt, user_netdev
 from qlan.render.command import FIRST_FD, SOCKETS, Boot, Command, QmpCall, Remove, Stop, Write
@@ -52,6 +53,7 @@ def create(machine: Machine, scene: Scene) -> list[Command]:
         taps=tuple((tap.namespace, tap.name) for tap in taps),
         macvtaps=tuple(macvtap_of(one.backend, scene) for one in nics if isinstance(one.backend, MacvtapBackend)),
         ends=tuple((one.backend.namespace, one.backend.end) for one in nics if isinstance(one.backend, WireBackend)),
+        vhosts=sum(nic.vhost for nic in nics),
         then=tuple(then),
         run_as=machine.run_as,
     )
@@ -83,7 +85,7 @@ def argv(machine: Machine, scene: Scene) -> list[str]:
     fds = _descriptors(nics)
     for nic in nics:
         port = _port(nic) if machine.ports and nic.bus == "PCI" else None
-        words += ["-netdev", _netdev(nic, fds.get(nic.index), scene), "-device", device(nic, port=port)]
+        words += ["-netdev", _netdev(nic, fds.get(nic.index, ()), scene), "-device", device(nic, port=port)]
     return [*words, *machine.qemu_args]
 
 
@@ -120,12 +122,15 @@ def device_id(nic: Nic) -> str:
     return nic.device or f"nic{nic.index}"
 
 
-def _descriptors(nics: list[Nic]) -> dict[int, int]:
-    """NIC to descriptor, in the order in which Boot hands them over."""
+def _descriptors(nics: list[Nic]) -> dict[int, list[int]]:
+    """NIC to descriptors (of what it is plugged into, of vhost-net), in the order in which Boot hands them over."""
     passed = [
         one for kind in (TapBackend, MacvtapBackend, WireBackend) for one in nics if isinstance(one.backend, kind)
     ]
-    return {nic.index: _TAP_FD + place for place, nic in enumerate(passed)}
+    found: dict[int, list[int]] = {}
+    for place, nic in enumerate([*passed, *(one for one in nics if one.vhost)]):
+        found.setdefault(nic.index, []).append(_TAP_FD + place)
+    return found
 
 
 def _port(nic: Nic) -> str:
@@ -143,7 +148,7 @@ def _ports(machine: Machine, nics: list[Nic]) -> list[str]:
     return words
 
 
-def _netdev(nic: Nic, fd: int | None, scene: Scene) -> str:
+def _netdev(nic: Nic, fds: Sequence[int], scene: Scene) -> str:
     if isinstance(nic.backend, UserBackend) and nic.backend.backend == "passt":
         return str(Option("stream", id=netdev_id(nic), **passt.netdev(nic, scene)))
     if isinstance(nic.backend, UserBackend):
@@ -153,8 +158,9 @@ def _netdev(nic: Nic, fd: int | None, scene: Scene) -> str:
         return str(Option("bridge", id=netdev_id(nic), br=nic.backend.bridge, helper=nic.backend.helper))
     if isinstance(nic.backend, WireBackend):
         # not `socket,fd=`: that one sends to an address of its own, which a connected UDP socket refuses (net/socket.c)
-        return str(Option("dgram", id=netdev_id(nic), **{"local.type": "fd", "local.str": fd}))
-    return str(Option("tap", id=netdev_id(nic), fd=fd))
+        return str(Option("dgram", id=netdev_id(nic), **{"local.type": "fd", "local.str": fds[0]}))
+    vhost = {"vhost": "on", "vhostfd": fds[1]} if nic.vhost else {}
+    return str(Option("tap", id=netdev_id(nic), fd=fds[0], **vhost))
 
 
 def macvtap_of(backend: MacvtapBackend, scene: Scene) -> str:

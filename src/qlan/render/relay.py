@@ -8,7 +8,9 @@ from qlan.render.command import Command, Publish, Remove, Serve, Stop, Withdraw
 from qlan.render.enter import enter
 from qlan.render.scene import Scene
 from qlan.resources import codec
-from qlan.resources.model import PublishedPort, Relay
+from qlan.resources.model import HOST, DhcpRelay, PublishedPort, Relay
+
+_DHCP_PORT = 67  # of servers and relays
 
 
 def create(relay: Relay, scene: Scene) -> list[Command]:
@@ -35,3 +37,16 @@ def create_port(port: PublishedPort, scene: Scene) -> list[Command]:
 def delete_port(port: PublishedPort, scene: Scene) -> list[Command]:
     """It listens no more; connections that are open go on."""
     return [Withdraw(scene.layout.relay, port.key)]
+
+
+def create_dhcp(one: DhcpRelay, scene: Scene) -> list[Command]:
+    """Two sockets in the lab's network, handed to the relay: for the guests, and for the server's answers."""
+    ends = (str(one.address), _DHCP_PORT), (str(one.server), _DHCP_PORT)
+    note = json.dumps(codec.encode(one))
+    inside = "" if one.namespace == HOST else one.namespace
+    return [Publish(scene.layout.relay, one.key, "dhcp", *ends, note, inside=inside, link=one.link)]
+
+
+def delete_dhcp(one: DhcpRelay, scene: Scene) -> list[Command]:
+    """Nobody is asked any more."""
+    return [Withdraw(scene.layout.relay, one.key)]

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 from qlan.render.layout import Layout
 from qlan.resources.model import Nic, PortForward, Resource
+from qlan.values import Value, field
 
 
-@dataclass(frozen=True, slots=True)
-class Scene:
+class Scene(Value):
     """A lab while its commands are written.  resources: what will be there when the plan is done, by key.
     rootless: whether the lab lives in a user namespace of its own.
     """

@@ -10,7 +10,6 @@ import json
 import re
 import shlex
 from collections.abc import Sequence
-from dataclasses import asdict
 
 from qlan.render.command import (
     HERE,
@@ -44,6 +43,7 @@ from qlan.render.command import (
 from qlan.render.layout import Layout
 from qlan.render.namespace import enter
 from qlan.resources.model import HOST
+from qlan.values import asdict
 
 _PID = re.compile(r"@([^@]+)@")
 _DEV = re.compile(r"\bdev (\S+)")
@@ -87,9 +87,9 @@ def _namespaces(command: Command) -> list[str]:
     """The keys of the namespaces that a command is about."""
     if isinstance(command, Ip):
         return [command.namespace, *_PID.findall(command.line)]
-    if isinstance(command, Nft):
+    if isinstance(command, Nft | Save):
         return [command.namespace]
-    if isinstance(command, Run | Hold | Save):
+    if isinstance(command, Run | Hold):
         return _PID.findall(" ".join(command.argv))
     if isinstance(command, Publish):
         return [command.inside]
@@ -191,7 +191,8 @@ class _Writer:
     def _of(self, command: Command) -> list[str]:
         if isinstance(command, Write):
             folder, path = _quoted([str(command.path.parent)]), _quoted([str(command.path)])
-            return [f"mkdir -p {folder}", f"cat >{path} <<'END'", command.text.rstrip("\n"), "END", ""]
+            made = [f"install -m 600 /dev/null {path}"] if command.private else []
+            return [f"mkdir -p {folder}", *made, f"cat >{path} <<'END'", command.text.rstrip("\n"), "END", ""]
         if isinstance(command, Sysctl):
             inside = self._entered(command.namespace)
             return [f"{inside}sh -c 'echo {command.value} >/proc/sys/{command.path}'", ""]
@@ -247,6 +248,8 @@ class _Writer:
             head += f" --macvtap {name}"
         for namespace, end in command.ends:
             head += f" --end ${{{_variable(namespace)}}}:{end}"
+        if command.vhosts:
+            head += f" --vhosts {command.vhosts}"
         if command.run_as is not None:
             head += f" --run-as {command.run_as}"
         for call in command.then:
@@ -291,7 +294,8 @@ class _Writer:
         if isinstance(command, Nft):
             return [f"{self._entered(command.namespace)}nft -f - <<'END'", command.text.rstrip("\n"), "END", ""]
         if isinstance(command, Save):
-            return [f"{_quoted(command.argv)} >{_quoted([str(command.path)])}", ""]
+            listing = f"{self._entered(command.namespace)}{_quoted(command.listing)}"
+            return [f"{listing} >{_quoted([str(command.path)])}", ""]
         if isinstance(command, Disconnect):
             words = [self._python, "-m", "qlan.host.conntrack", command.protocol, command.guest]
             return [_quoted([*words, str(command.guest_port), command.host_address, str(command.host_port)]), ""]

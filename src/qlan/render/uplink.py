@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
+from qlan.facts.manager import NETWORKMANAGER, Manager
+from qlan.render import ip, manager
 from qlan.render.command import Command, InTurn, Remove, Stop, Sysctl, Write
 from qlan.render.scene import Scene
 from qlan.resources import codec
-from qlan.resources.model import HOST, Carried, Uplink
+from qlan.resources.model import HOST, Bridge, Carried, Uplink
+from qlan.values import Value, replace
 
 GUARD = "guard"  # our watchdog's program, in the uplink's folder: it must not need ours while it runs
 _KNOWN_MODES = ("eui64", "none")  # the others need a secret that the bridge has not
@@ -33,6 +35,7 @@ def create(uplink: Uplink, scene: Scene) -> list[Command]:
         *watched,
         InTurn(("ip", "-batch", str(folder / "move"))),
         *_rules6(uplink, folder),
+        *_handed_over(uplink, scene),
         Write(folder / "moved", ""),
     ]
 
@@ -46,8 +49,18 @@ def delete(uplink: Uplink, scene: Scene) -> list[Command]:
         InTurn(_guard("back", folder)),
     ]
     record, mark = folder / "process", scene.layout.guard_mark(uplink.network)
-    moved = uplink.enslaved or uplink.carried.addresses
+    moved = uplink.enslaved or uplink.carried.addresses or uplink.manager
     return [*(back if moved else []), Stop(record, f"the watchdog of {uplink.nic}", mark), Remove(folder)]
+
+
+def create_bridge(bridge: Bridge, scene: Scene) -> list[Command]:
+    """A bridge; systemd-networkd is told before, if it has no business yet with this one."""
+    made = ip.create_bridge(bridge, scene)
+    uplink = scene.resources.get(f"uplink/{bridge.network}")
+    if not isinstance(uplink, Uplink) or not (away := manager.kept_away(uplink)):
+        return made
+    there = Write(scene.layout.uplink(uplink.network) / "resource.json", json.dumps(codec.encode(uplink)))
+    return [there, *(Write(*one) for one in away), InTurn(manager.reload()), *made]
 
 
 def program() -> str:
@@ -70,16 +83,19 @@ def forth(uplink: Uplink) -> Iterator[str]:
     if carried.ipv6:
         yield f"link set dev {nic} addrgenmode none"
         yield from _ipv6("add", new.ipv6)
-    yield from (f"route add {words}" for words in new.routes)
+    yield from (f"route append {words}" for words in new.routes)  # `add` takes one of a prefix and metric
     yield from (f"rule add {words}" for words in new.rules)
     if carried.ipv6 and carried.gen_mode == "eui64":
         yield f"link set dev {bridge} addrgenmode eui64"
 
 
-def back(uplink: Uplink) -> Iterator[str]:
-    """The lines that move everything back, whatever of it is back already."""
+def back(uplink: Uplink, *, lasting: bool = False) -> Iterator[str]:
+    """The lines that move everything back, whatever of it is back already.
+
+    lasting: but for what the NIC's manager, who has it again, gets by itself.
+    """
     nic, bridge, carried = uplink.nic, uplink.bridge, uplink.carried
-    old, new = _words(carried, nic), _words(carried, bridge)
+    old, new = _words(_lasting_of(carried) if lasting else carried, nic), _words(carried, bridge)
     yield from (f"addr replace {words}" for words in old.ipv4)
     yield from (f"rule del {words}" for words in new.rules)
     yield from (f"route del {_lasting(words)}" for words in new.routes)
@@ -88,7 +104,7 @@ def back(uplink: Uplink) -> Iterator[str]:
     yield f"addr flush dev {bridge}"
     if carried.ipv6:
         yield from _ipv6("replace", old.ipv6)
-    yield from (f"route add {words}" for words in old.routes)
+    yield from (f"route append {words}" for words in old.routes)
     yield from (f"rule add {words}" for words in old.rules)
     if carried.ipv6 and carried.gen_mode in _KNOWN_MODES:
         yield f"link set dev {nic} addrgenmode {carried.gen_mode}"
@@ -103,8 +119,7 @@ def rules6(uplink: Uplink, source: str, target: str) -> Iterator[str]:
     yield from (f"rule add {words.replace('%', target)}" for words in rules)
 
 
-@dataclass(frozen=True, slots=True)
-class _Words:
+class _Words(Value):
     """What is carried, in the words of one interface, the families of addresses apart."""
 
     ipv4: list[str]
@@ -134,6 +149,18 @@ def _ipv6(verb: str, addresses: list[str]) -> Iterator[str]:
             yield f"addr change {words}"
 
 
+def _lasting_of(carried: Carried) -> Carried:
+    """What nobody gave for a time, or made of the link itself."""
+    made = (" valid_lft ", " scope link ")
+    return replace(
+        carried,
+        addresses=tuple(words for words in carried.addresses if not any(sign in words for sign in made)),
+        routes=tuple(
+            words for words in carried.routes if " expires " not in words and not set(words.split()) & {"dhcp", "ra"}
+        ),
+    )
+
+
 def _lasting(route: str) -> str:
     """A route to be removed: when it would have ended says nothing about which it is."""
     words = route.split()
@@ -141,6 +168,38 @@ def _lasting(route: str) -> str:
         place = words.index("expires")
         words[place : place + 2] = []
     return " ".join(words)
+
+
+def _handed_over(uplink: Uplink, scene: Scene) -> list[Command]:
+    """To the bridge's profile: who configured the NIC goes on with the bridge."""
+    if uplink.manager is None:
+        return []
+    found = scene.resources.get(f"bridge/{uplink.network}")
+    bridge = found if isinstance(found, Bridge) else None
+    options = ip.bridge_options(bridge) if bridge else ""
+    private = uplink.manager.program == NETWORKMANAGER  # it reads no other; networkd has not the rights to read those
+    return [
+        *(Write(path, text, private) for path, text in manager.files(uplink.manager, uplink, bridge)),
+        *(InTurn(argv) for argv in manager.forth(uplink.manager, uplink, options)),
+        *_beside(uplink, scene.layout.uplink(uplink.network)),
+    ]
+
+
+def _beside(uplink: Uplink, folder: Path) -> list[Command]:
+    """What somebody put on the NIC beside the profile, once more: the manager takes off what it does not know."""
+    words = _words(_lasting_of(uplink.carried), uplink.bridge)
+    lines = [
+        *(f"addr replace {one}" for one in words.ipv4),
+        *_ipv6("replace", words.ipv6),
+        *(f"route append {one}" for one in words.routes if " proto kernel " not in one),
+        *(f"rule add {one}" for one in words.rules),
+    ]
+    lines6 = (f"rule add {one.replace('%', uplink.bridge)}" for one in uplink.carried.rules6)
+    return [
+        Write(folder / "beside", _text(iter(lines))),
+        Write(folder / "beside6", _text(lines6)),
+        InTurn(_guard("beside", folder)),
+    ]
 
 
 def _way_back(uplink: Uplink, folder: Path) -> list[Command]:
@@ -151,13 +210,28 @@ def _way_back(uplink: Uplink, folder: Path) -> list[Command]:
         "keep": uplink.keep_if_answered,
         "gateways": uplink.carried.gateways,
         "addresses": [words.split()[0] for words in uplink.carried.addresses],
+        "manager": _hand_back(uplink.manager, uplink) if uplink.manager else None,
     }
     return [
         Write(folder / "undo", _text(back(uplink))),
+        Write(folder / "undo_lasting", _text(back(uplink, lasting=True))),
         Write(folder / "undo6", _text(rules6(uplink, uplink.bridge, uplink.nic))),
         Write(folder / "guard.json", json.dumps(told)),
         Write(folder / "resource.json", json.dumps(codec.encode(uplink))),
     ]
+
+
+def _hand_back(program: Manager, uplink: Uplink) -> dict[str, object]:
+    """handed: the file without which the NIC was never taken from it."""
+    first = program.program == NETWORKMANAGER
+    there = [str(path) for path in manager.paths(program.program, uplink.nic, uplink.bridge)]
+    return {
+        "first": first,
+        "handed": there[1 if first else 0],
+        "remove": there,
+        "keep_away": {str(path): text for path, text in manager.kept_away(uplink)},
+        "run": manager.back(program, uplink),
+    }
 
 
 def _rules6(uplink: Uplink, folder: Path) -> list[Command]:
