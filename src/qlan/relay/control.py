@@ -1,7 +1,7 @@
 """The control socket: `open` (with the sockets to listen on), `close`, `list`; one message asks, one or more answer.
 
-SOCK_SEQPACKET, JSON.  Whoever may connect to the socket (its owner, by its mode) may ask.  An answer is
-`{"error": TEXT}` or `{"ports": [...], "more": BOOL}`.
+SOCK_SEQPACKET, JSON.  A port of protocol `dhcp` comes with two sockets, any other with one.  Whoever may connect to the
+control socket (its owner, by its mode) may ask.  An answer is `{"error": TEXT}` or `{"ports": [...], "more": BOOL}`.
 """
 
 from __future__ import annotations
@@ -11,13 +11,18 @@ import socket
 from contextlib import suppress
 from typing import Any
 
-from qlan.relay import tcp, udp
+from qlan.relay import dhcp, tcp, udp
 from qlan.relay.loop import READ, Loop
-from qlan.relay.port import Port
+from qlan.relay.port import Port, link_of
 
 FDS_MAX = 250  # in a message; SCM_MAX_FD is 253, net/scm.h
 MESSAGE_MAX = 128 << 10
 _LISTED_AT_ONCE = 200
+
+
+def sockets_of(protocol: str) -> int:
+    """How many a port comes with."""
+    return 2 if protocol == "dhcp" else 1
 
 
 class Control:
@@ -27,7 +32,7 @@ class Control:
         self._socket = listening
         self._loop = loop
         self._pipes = tcp.Pipes()
-        self._listeners: dict[str, tcp.Listener | udp.Listener] = {}
+        self._listeners: dict[str, tcp.Listener | udp.Listener | dhcp.Listener] = {}
         listening.setblocking(False)
         loop.add(listening.fileno(), READ, self._accept)
 
@@ -73,21 +78,25 @@ class Control:
         if not message["list"]:
             return []
         return [
-            {"key": one.port.key, "note": one.port.note, "connections": one.port.connections}
-            for one in self._listeners.values()
+            {"key": port.key, "note": port.note, "connections": port.connections, "link": link_of(one.bound)}
+            for port, one in ((one.port, one) for one in self._listeners.values())
         ]
 
     def _open(self, specs: list[dict[str, Any]], fds: list[int]) -> list[dict[str, Any]]:
         sockets = [socket.socket(fileno=fd) for fd in fds]
-        for spec, one in zip(specs, sockets, strict=True):
+        if len(sockets) != sum(sockets_of(spec["protocol"]) for spec in specs):
+            raise ValueError(f"{len(sockets)} sockets are not what {len(specs)} ports take")
+        for spec in specs:
             port = Port(spec["key"], spec["note"], (spec["address"], spec["port"]), spec["only"])
             if old := self._listeners.pop(port.key, None):
                 old.close()
-            self._listeners[port.key] = (
-                tcp.Listener(port, one, self._loop, self._pipes)
-                if one.type == socket.SOCK_STREAM
-                else udp.Listener(port, one, self._loop)
-            )
+            one = sockets.pop(0)
+            if spec["protocol"] == "dhcp":
+                self._listeners[port.key] = dhcp.Listener(port, one, sockets.pop(0), self._loop)
+            elif one.type == socket.SOCK_STREAM:
+                self._listeners[port.key] = tcp.Listener(port, one, self._loop, self._pipes)
+            else:
+                self._listeners[port.key] = udp.Listener(port, one, self._loop)
         return []
 
     def _close(self, keys: list[str]) -> list[dict[str, Any]]:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import socket
 from dataclasses import dataclass
+
+_NAME_BYTES = 16  # IFNAMSIZ, net/if.h
 
 
 @dataclass(slots=True)
@@ -14,3 +18,15 @@ class Port:
     target: tuple[str, int]
     only: str = ""  # the one address that is served; "": all
     connections: int = 0  # that are open now; for UDP: callers that were heard of lately
+
+
+def link_of(bound: socket.socket) -> str | None:
+    """The present name of the link to which it was bound, "": of none.
+
+    None: that link is gone, and it hears nothing any more, even if one of the same name is made.
+    """
+    try:
+        name = bound.getsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, _NAME_BYTES)
+    except OSError as error:
+        return None if error.errno == errno.ENODEV else ""
+    return name.rstrip(b"\0").decode()

@@ -65,7 +65,7 @@ class Listener:
 
     def __init__(self, port: Port, listening: socket.socket, loop: Loop, pipes: Pipes) -> None:
         self.port = port
-        self._socket = listening
+        self.bound = listening
         self._loop = loop
         self._pipes = pipes
         self._is_open = True
@@ -75,8 +75,8 @@ class Listener:
     def close(self) -> None:
         """No new callers; connections go on."""
         self._is_open = False
-        self._loop.remove(self._socket.fileno())
-        self._socket.close()
+        self._loop.remove(self.bound.fileno())
+        self.bound.close()
 
     def _ready(self, events: int) -> None:
         for _ in range(_ACCEPTS_AT_ONCE):
@@ -95,7 +95,7 @@ class Listener:
         family = socket.AF_INET6 if ":" in self.port.target[0] else socket.AF_INET
         guest = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
         try:
-            client, caller = self._socket.accept()
+            client, caller = self.bound.accept()
         except OSError:
             guest.close()
             raise
@@ -117,12 +117,12 @@ class Listener:
         Connection(self.port, client, guest, self._loop, self._pipes)
 
     def _pause(self) -> None:
-        self._loop.remove(self._socket.fileno())
+        self._loop.remove(self.bound.fileno())
         self._loop.after(_PAUSE_S, self._resume)
 
     def _resume(self) -> None:
         if self._is_open:
-            self._loop.add(self._socket.fileno(), READ, self._ready)
+            self._loop.add(self.bound.fileno(), READ, self._ready)
 
 
 class Connection:

@@ -31,7 +31,7 @@ class Listener:
 
     def __init__(self, port: Port, bound: socket.socket, loop: Loop) -> None:
         self.port = port
-        self._socket = bound
+        self.bound = bound
         self._loop = loop
         self._callers: dict[_Caller, _Flow] = {}  # the one that was heard longest ago is first
         self._is_open = True
@@ -47,8 +47,8 @@ class Listener:
     def close(self) -> None:
         """The port and all that goes through it: datagrams have no end that could be waited for."""
         self._is_open = False
-        self._loop.remove(self._socket.fileno())
-        self._socket.close()
+        self._loop.remove(self.bound.fileno())
+        self.bound.close()
         for caller in list(self._callers):
             self._drop(caller)
 
@@ -57,7 +57,7 @@ class Listener:
         address, asked = caller
         kind = _PKTINFO[self._level == socket.IPPROTO_IPV6]
         with suppress(OSError):  # lost, as datagrams may be
-            self._socket.sendmsg([data], [(self._level, kind, asked)] if asked else [], 0, address)  # type: ignore[arg-type]
+            self.bound.sendmsg([data], [(self._level, kind, asked)] if asked else [], 0, address)  # type: ignore[arg-type]
 
     def touch(self, caller: _Caller) -> None:
         """It was heard of now."""
@@ -72,7 +72,7 @@ class Listener:
     def _ready(self, events: int) -> None:
         for _ in range(_AT_ONCE):
             try:
-                data, ancillary, _, address = self._socket.recvmsg(_BYTES, _ANCILLARY)
+                data, ancillary, _, address = self.bound.recvmsg(_BYTES, _ANCILLARY)
             except OSError:  # nothing more, or an ICMP error about an answer of ours
                 return
             if self.port.only not in ("", address[0]):
