@@ -12,7 +12,6 @@ import socket
 import struct
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
 from itertools import pairwise
 from pathlib import Path
@@ -28,6 +27,7 @@ from qlan.planning.cost import has_own_slots
 from qlan.qmp.monitor import execute
 from qlan.render.adopted import MONITOR
 from qlan.render.command import Adopt
+from qlan.values import replace
 
 _TIME_LIMIT_S = 5.0
 _CREDENTIALS = struct.Struct("3i")  # SO_PEERCRED, unix(7)

@@ -11,10 +11,10 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from qlan.host.run import find_tool, run
+from qlan.values import Value
 
 CONF = Path("/etc/qemu/bridge.conf")
 NAME = "qemu-bridge-helper"
@@ -27,8 +27,7 @@ _INCLUDES_DEEP_MAX = 20
 _CAP_NET_ADMIN = 12
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(Value):
     """`allow` or `deny` of a bridge (or `all`).  path, line: where it stands."""
 
     allows: bool
@@ -37,16 +36,14 @@ class Rule:
     line: int
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
+class Refusal(Value):
     """Why not, and what to do about it."""
 
     what: str
     hint: str
 
 
-@dataclass(frozen=True, slots=True)
-class Broken:
+class Broken(Value):
     """A line at which the helper stops; it then refuses everything."""
 
     path: Path

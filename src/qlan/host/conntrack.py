@@ -11,11 +11,11 @@ import socket
 import struct
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 from qlan.errors import Denied, HostError
 from qlan.render.command import Disconnect
+from qlan.values import Value
 
 _NETLINK_NETFILTER = 12
 _GET, _DELETE = (1 << 8) | 1, (1 << 8) | 2  # NFNL_SUBSYS_CTNETLINK, IPCTNL_MSG_CT_GET and _DELETE
@@ -35,8 +35,7 @@ Address = IPv4Address | IPv6Address
 Attributes = dict[int, bytes]
 
 
-@dataclass(frozen=True, slots=True)
-class Led:
+class Led(Value):
     """A connection that the kernel leads elsewhere.  host: what the caller asked for; guest: who answers.
 
     is_open: not one of TCP that has ended, and is only remembered.

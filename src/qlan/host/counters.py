@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
+
+from qlan.values import Value
 
 _RX_BYTES, _TX_BYTES = 0, 8  # columns behind the colon
 
 
-@dataclass(frozen=True, slots=True)
-class Bytes:
+class Bytes(Value):
     """Since the link was made.  Of a TAP, received is what its guest sent."""
 
     received: int

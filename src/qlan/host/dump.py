@@ -15,7 +15,6 @@ import re
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 
 from qlan.bpf import Instruction, accepts
@@ -25,6 +24,7 @@ from qlan.host.present import find_machine
 from qlan.pcapng import SNAP_BYTES, Packet, PcapReader
 from qlan.qmp.monitor import execute
 from qlan.render.layout import Layout
+from qlan.values import replace
 
 _NAME = re.compile(r"qlan-capture-(\d+)-\d+")
 _CHUNK, _CUT_AT_BYTES = 1 << 20, 1 << 24

@@ -11,7 +11,6 @@ import re
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 from types import TracebackType
@@ -24,6 +23,7 @@ from qlan.host.namespace import explain_denied, find_holder, holder
 from qlan.host.process import STOP_GRACE_S
 from qlan.host.run import run, run_all, shown, tool
 from qlan.host.tap import open_taps
+from qlan.host.vhost import open_vhosts
 from qlan.names import link_group
 from qlan.render.command import (
     HERE,
@@ -56,6 +56,7 @@ from qlan.render.command import (
 )
 from qlan.render.layout import Layout
 from qlan.render.namespace import enter
+from qlan.values import replace
 
 _PID = re.compile(r"@([^@]+)@")
 
@@ -182,8 +183,8 @@ class Executor:
             run([*self._entered(namespace), "nft", "-f", "-"], stdin="".join(one.text for one in group))
 
     def _save(self, commands: list[Save]) -> None:
-        for one in commands:
-            files.write(one.path, run([self._filled(word) for word in one.argv]).stdout)
+        for namespace, group in _by_namespace(commands):
+            packet.save(group, self._entered(namespace))
 
     def _is_whole_group(self, namespace: str, lines: Sequence[str]) -> bool:
         """Whether these are removals of all links that carry the lab's group, and of no others.
@@ -205,7 +206,7 @@ class Executor:
 
     def _write(self, commands: list[Write]) -> None:
         for one in commands:
-            files.write(one.path, one.text)
+            files.write(one.path, one.text, mode=0o600 if one.private else 0o644)
 
     def _folder(self, commands: list[Folder]) -> None:
         for one in commands:
@@ -237,17 +238,20 @@ class Executor:
                 run(one.argv)
             except CommandFailed as error:
                 words = [line for line in error.stderr.splitlines() if line.strip()]
-                raise HostError(words[0] if words else error.what, where=shown(one.argv)) from error
+                where = _line_of(error.stderr) or shown(one.argv)
+                raise HostError(words[0] if words else error.what, where=where) from error
 
     def _boot(self, commands: list[Boot]) -> None:
-        started = [machine.start(one, [self._taps.pop(tap) for tap in one.taps] + self._ends(one)) for one in commands]
+        started = [
+            machine.start(one, [self._taps.pop(tap) for tap in one.taps] + self._others(one)) for one in commands
+        ]
         for one in started:
             one.wait_ready()
 
-    def _ends(self, boot: Boot) -> list[int]:
-        return open_macvtaps(boot.macvtaps) + [
-            fd for key, end in boot.ends for fd in wire.open_ends(holder(self.layout, key), [end])
-        ]
+    def _others(self, boot: Boot) -> list[int]:
+        """What a QEMU gets beside its TAPs."""
+        ends = [fd for key, end in boot.ends for fd in wire.open_ends(holder(self.layout, key), [end])]
+        return open_macvtaps(boot.macvtaps) + ends + open_vhosts(boot.vhosts)
 
     def _stop(self, commands: list[Stop]) -> None:
         machine.ask_to_stop(commands, self.grace_s)
@@ -311,7 +315,7 @@ class Executor:
         return _PID.sub(lambda match: str(os.getpid() if match[1] == HERE else holder(self.layout, match[1])), text)
 
 
-L = TypeVar("L", Nft, OpenTap, Sysctl)
+L = TypeVar("L", Nft, OpenTap, Save, Sysctl)
 
 
 def _by_program(commands: Sequence[Ip]) -> list[tuple[tuple[str, str], list[Ip]]]:
@@ -335,13 +339,21 @@ def _batches(commands: Sequence[Command]) -> Iterator[tuple[type[Command], list[
 
     Within a stretch of one family the order is the family's: `write, run, write, run` is `write, write, run, run`.
     """
-    for _, stretch in groupby(commands, key=lambda one: _FAMILY[type(one)][0]):
+    for _, stretch in groupby(commands, key=_family):
         ordered = sorted(stretch, key=_place)
         for kind, group in groupby(ordered, key=type):
             yield kind, list(group)
 
 
+def _family(command: Command) -> str:
+    if isinstance(command, Nft) and command.gone_is_fine:
+        return "end"  # it goes, as daemons and their files do: one transaction for the tables of all networks
+    return _FAMILY[type(command)][0]
+
+
 def _place(command: Command) -> int:
+    if isinstance(command, Nft) and command.gone_is_fine:
+        return -1
     if isinstance(command, Ip):
         if command.line.startswith("link add "):
             return 1
@@ -381,6 +393,13 @@ def _said(pipe: int) -> str:
         return ""
     finally:
         os.close(pipe)
+
+
+def _line_of(said: str) -> str:
+    """The line of a file of ours at which `ip -batch FILE` stopped; "": it was none."""
+    found = re.search(r"Command failed (/.*):(\d+)", said)
+    lines = files.read_text(Path(found[1])).splitlines() if found else []
+    return f"ip {lines[int(found[2]) - 1]}" if found and int(found[2]) <= len(lines) else ""
 
 
 def _explain_ip(error: CommandFailed, batch: list[Ip], argv: list[str]) -> None:

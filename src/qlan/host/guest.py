@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from qlan.errors import ConflictError, HostError, NotInTime, QlanError
 from qlan.host import files, taken
+from qlan.host.vhost import open_vhosts
+from qlan.render import live
 from qlan.render.adopted import MORE_PORTS
 from qlan.render.command import Amend, Qmp, QmpCall
 from qlan.resources import codec
@@ -18,7 +21,7 @@ if TYPE_CHECKING:
 
 UNPLUG_S = 10.0  # how long a guest may take to let go of a card
 _NO_SLOT = ("no slot/function available", "slot 0 function 0 already")  # hw/pci/pci.c
-_HINT_REFUSES = "it must run, and its system must know hot-unplug; `qlan restart` puts in what the file says"
+_HINT_REFUSES = "it must run, and its system must know hot-unplug; `qlan down GUEST`, then `qlan up` make it anew"
 
 
 def amend(command: Amend) -> None:
@@ -32,15 +35,18 @@ def amend(command: Amend) -> None:
 
 
 def tell(command: Qmp, tap: int | None) -> None:
-    """Say it to QEMU; the TAP's descriptor is handed over and closed here.
+    """Say it to QEMU; the TAP's descriptor is handed over and closed here, with one of vhost-net where that is wanted.
 
     QmpError (QEMU refuses, is busy with another client, or hangs), HostError (no port is free), NotInTime (the guest
     does not let go).
     """
     from qlan.qmp.monitor import converse
 
+    fds = {} if tap is None else {live.TAP: tap}
     try:
-        answers = converse(command.socket, _calls(command, tap))
+        if command.vhost:
+            [fds[live.VHOST]] = open_vhosts(1)
+        answers = converse(command.socket, _calls(command, fds))
     except NotInTime as error:
         if command.stays:
             amend(command.stays)
@@ -48,8 +54,8 @@ def tell(command: Qmp, tap: int | None) -> None:
     except QlanError as error:
         raise _explained(error, command) from error
     finally:
-        if tap is not None:
-            os.close(tap)
+        for fd in fds.values():
+            os.close(fd)
     for call, answer in zip(command.calls, answers[-len(command.calls) :], strict=True):
         _check_forward(call, answer, command)
     if command.pause_s:
@@ -70,12 +76,11 @@ def _check_forward(call: QmpCall, answer: object, command: Qmp) -> None:
     raise HostError(f"QEMU does not open {what}: {str(answer).strip()}", where=f"guest {command.guest}", hint=hint)
 
 
-def _calls(command: Qmp, tap: int | None) -> list[Call]:
+def _calls(command: Qmp, fds: Mapping[str, int]) -> list[Call]:
+    """fds: by the name under which QEMU gets them."""
     from qlan.qmp.monitor import Call
 
-    calls = []
-    if tap is not None:
-        calls.append(Call("getfd", {"fdname": "tap"}, fd=tap))
+    calls = [Call("getfd", {"fdname": name}, fd=fd) for name, fd in fds.items()]
     for one in command.calls:
         arguments: dict[str, Any] = dict(one.arguments)
         if one.name == "device_add" and command.ports is not None:

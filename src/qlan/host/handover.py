@@ -17,6 +17,7 @@ from qlan.host import machine, wire
 from qlan.host.macvtap import open_macvtaps
 from qlan.host.run import run
 from qlan.host.tap import open_taps
+from qlan.host.vhost import open_vhosts
 from qlan.render.command import SOCKETS, Boot, QmpCall
 from qlan.render.enter import enter
 
@@ -35,6 +36,7 @@ def main() -> int:
     )
     parser.add_argument("--macvtap", action="append", default=[], metavar="NAME")
     parser.add_argument("--end", action="append", default=[], metavar="PID:END", help="an end of a wire")
+    parser.add_argument("--vhosts", type=int, default=0, metavar="N", help="NICs whose packets the kernel moves")
     parser.add_argument("--run-as", type=int, metavar="UID")
     parser.add_argument("--qmp", action="append", default=[], metavar="JSON", help="a QMP command to send at last")
     parser.add_argument("argv", nargs=argparse.REMAINDER, metavar="-- QEMU ...")
@@ -59,6 +61,7 @@ def main() -> int:
     taps += open_macvtaps(args.macvtap)
     for pid, _, end in (one.partition(":") for one in args.end):
         taps += wire.open_ends(int(pid), [int(end)])
+    taps += open_vhosts(args.vhosts)
     machine.start(boot, taps).wait_ready()
     return 0
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from pathlib import Path
 
@@ -13,10 +12,10 @@ from qlan.host import files
 from qlan.host.present import find_machine
 from qlan.render.layout import Layout
 from qlan.resources.model import Dnsmasq, ForeignBackend, Nic, Resource, Tap, TapBackend, UserBackend
+from qlan.values import Value
 
 
-@dataclass(frozen=True, slots=True)
-class Lease:
+class Lease(Value):
     """One lease.  expires_s: seconds since the epoch, 0 = never.  name: what the guest calls itself, or ""."""
 
     expires_s: int
@@ -73,8 +72,7 @@ def read6(path: Path) -> list[Lease]:
     return parse6(files.read_text(path))
 
 
-@dataclass(frozen=True, slots=True)
-class Arrival:
+class Arrival(Value):
     """A NIC that has its network.  address: its lease, or "" where there is no DHCP to see.  after_s: since the start
     of waiting."""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Interface, IPv6Interface
 from pathlib import Path
 from typing import Any
@@ -12,12 +11,12 @@ from typing import Any
 from qlan.host.run import run
 from qlan.names import MARK
 from qlan.resources.model import Address, Bridge, Ifb, Macvlan, Macvtap, Resource, Tap, Trunk
+from qlan.values import Value, replace
 
 Row = dict[str, Any]  # one link of `ip -j -d address show`
 
 
-@dataclass(frozen=True, slots=True)
-class Intents:
+class Intents(Value):
     """Links that the lab has or was about to get when we were stopped: by interface name, their key.
 
     A link gets its mark only after it exists, and somebody may take it off; then it is known by this, and by the lab's

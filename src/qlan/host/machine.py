@@ -12,13 +12,13 @@ import re
 import socket
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from qlan.errors import GuestFailed, HostError, QmpError
 from qlan.host import disk, files, process
 from qlan.host.run import shown, tool
 from qlan.render.command import FIRST_FD, Boot, Stop
+from qlan.values import Value
 
 # In the background of a shell that ends at once: nobody's child but init's, so nobody has to reap it.
 _RECORD = '(read -r stat </proc/self/stat && echo "$stat" >"$0" && exec "$@") &'
@@ -26,8 +26,7 @@ _START_TIME_LIMIT_S = 60.0
 _LOCKED = re.compile(r"another process using the image \[([^\]]+)\]")  # block/file-posix.c in QEMU
 
 
-@dataclass(frozen=True, slots=True)
-class Started:
+class Started(Value):
     """A QEMU on its way up; `monitor` is connected to its QMP socket."""
 
     boot: Boot

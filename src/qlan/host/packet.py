@@ -12,19 +12,21 @@ import os
 import socket
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from qlan.host import files
 from qlan.host.run import run
 from qlan.render import packet
-from qlan.render.command import Borrow, GiveBack
+from qlan.render.command import Borrow, GiveBack, Save
 from qlan.render.layout import Layout
-from qlan.resources.model import Admission, Filter, Forwarding
+from qlan.resources.model import Admission, Filter, Forwarding, ProxyNeighbor
+from qlan.values import replace
 
 _SYS = Path("/proc/sys")
 RESOLVERS = Path("/etc/resolv.conf")
+Rows = list[dict[str, Any]]  # of libnftables-json(5)
+
 _VOLATILE = ("handle", "packets", "bytes")
 
 
@@ -33,7 +35,10 @@ def borrow(commands: Sequence[Borrow]) -> None:
     for one in commands:
         with _locked(one.book.parent.parent):
             if not _labs(one.book):
-                value = (_SYS / one.path).read_text()
+                try:
+                    value = (_SYS / one.path).read_text()
+                except OSError as error:
+                    raise files.explained(error, _SYS / one.path) from error
                 differing = [f"{path} {other}" for path, other in _overwritten(one.path) if other != value]
                 files.write(one.book / "before", "".join([f"{_index(one.link)} {value}", *differing]))
             files.write(one.book / f"lab.{one.lab}", "")
@@ -87,21 +92,56 @@ def read_filters(
     known: Iterable[Filter], enter: Mapping[str, Sequence[str]], listings: Mapping[str, Path]
 ) -> Iterator[Filter]:
     """Those whose table is there.  listings: by key, how the kernel listed it when it was made."""
+    by_namespace: dict[str, list[Filter]] = {}
     for one in known:
-        if one.namespace not in enter:
-            continue
-        listing = listings[one.key]
-        if (intact := is_intact(f"inet {packet.table(one)}", enter[one.namespace], listing)) is not None:
-            yield replace(one, intact=intact)
+        if one.namespace in enter:
+            by_namespace.setdefault(one.namespace, []).append(one)
+    for namespace, filters in by_namespace.items():
+        tables = _tables([f"inet {packet.table(one)}" for one in filters], enter[namespace])
+        for one in filters:
+            if rows := tables.get(f"inet {packet.table(one)}"):
+                yield replace(one, intact=_is_as_listed(rows, listings[one.key]))
+
+
+def save(commands: Sequence[Save], enter: Sequence[str]) -> None:
+    """Those of one namespace, which were made just now.  CommandFailed where one is not there."""
+    tables = _tables([one.table for one in commands], enter)
+    for one in commands:
+        rows = tables.get(one.table)
+        text = run([*enter, *one.listing]).stdout if rows is None else json.dumps({"nftables": rows})
+        files.write(one.path, text)
+
+
+def _tables(names: Sequence[str], enter: Sequence[str]) -> Mapping[str, Rows]:
+    """What is in those that are there, by name with family: one by itself, more in one go with all of family inet, as a
+    process a table would take the time.
+
+    Then without the elements of sets, of which a neighbour's table (and our maps of ports) may have thousands; filters
+    have no sets.
+    """
+    found: dict[str, Rows] = {}
+    if len(names) == 1:
+        rows = _listed(names[0], enter)
+        return found if rows is None else {names[0]: rows}
+    for row in _json(run([*enter, "nft", "-j", "-t", "list", "ruleset", "inet"]).stdout) or ():
+        for kind, value in row.items():
+            found.setdefault(f"inet {value['name' if kind == 'table' else 'table']}", []).append(row)
+    return found
+
+
+def _listed(table: str, enter: Sequence[str]) -> Rows | None:
+    done = run([*enter, "nft", "-j", "list", "table", *table.split()], ok=(0, 1))
+    return None if done.returncode else _json(done.stdout)
 
 
 def is_intact(table: str, enter: Sequence[str], listing: Path) -> bool | None:
     """Whether a table (with its family) is as it was when it was made; None: it is not there."""
-    done = run([*enter, "nft", "-j", "list", "table", *table.split()], ok=(0, 1))
-    if done.returncode:
-        return None
-    now, then = (steady(_json(text)) for text in (done.stdout, files.read_text(listing)))
-    return bool(now == then)
+    rows = _listed(table, enter)
+    return None if rows is None else _is_as_listed(rows, listing)
+
+
+def _is_as_listed(rows: Rows, listing: Path) -> bool:
+    return bool(steady(rows) == steady(_json(files.read_text(listing))))
 
 
 def read_admissions(known: Iterable[Admission]) -> Iterator[Admission]:
@@ -112,6 +152,13 @@ def read_admissions(known: Iterable[Admission]) -> Iterator[Admission]:
         rules = [row["rule"] for row in rows or () if row.get("rule", {}).get("comment") == one.comment]
         if rules:
             yield replace(one, intact=[_way(rule) for rule in rules] == [("iifname", one.link), ("oifname", one.link)])
+
+
+def read_neighbors(known: Sequence[ProxyNeighbor]) -> Iterator[ProxyNeighbor]:
+    """Those that the kernel has."""
+    rows = json.loads(run(["ip", "-j", "-6", "neighbor", "show", "proxy"]).stdout or "[]") if known else []
+    there = {(row["dev"], row["dst"]) for row in rows if row}
+    return (one for one in known if (one.link, str(one.address)) in there)
 
 
 def is_resolver_same(before: Path) -> bool:
@@ -143,7 +190,7 @@ def steady(data: Any) -> Any:
     return [steady(value) for value in data] if isinstance(data, list) else data
 
 
-def _json(text: str) -> Any:
+def _json(text: str) -> Rows | None:
     with suppress(ValueError):
         return [row for row in json.loads(text)["nftables"] if "metainfo" not in row]
     return None

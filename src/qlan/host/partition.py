@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 
 from qlan.host.packet import is_intact
 from qlan.render import partition
 from qlan.render.layout import Layout
 from qlan.resources.model import Partition
+from qlan.values import replace
 
 
 def read(layout: Layout, known: Iterable[Partition], enter: Mapping[str, Sequence[str]]) -> Iterator[Partition]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from qlan.host.packet import steady
 from qlan.host.run import run
 from qlan.render import port_map
 from qlan.resources.model import PortMap, PublishedPort, Resources
+from qlan.values import replace
 
 Elements = dict[tuple[str, tuple[str | int, ...]], tuple[str | int, ...]]  # (map, key) to target
 

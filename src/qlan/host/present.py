@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from ipaddress import IPv4Interface
 from pathlib import Path
 from typing import Any
@@ -21,11 +21,13 @@ from qlan.resources.model import (
     Admission,
     Adopted,
     Bridge,
+    DhcpRelay,
     Dnsmasq,
     Filter,
     Forwarding,
     HelperBackend,
     Ifb,
+    LinkDns,
     Machine,
     Macvlan,
     Macvtap,
@@ -37,6 +39,7 @@ from qlan.resources.model import (
     Passt,
     Pasta,
     PortMap,
+    ProxyNeighbor,
     PublishedPort,
     Relay,
     Resource,
@@ -49,6 +52,7 @@ from qlan.resources.model import (
     UserBackend,
     WireBackend,
 )
+from qlan.values import replace
 
 
 def read(layout: Layout, known: Mapping[str, Resource], intents: Iterable[Resource] = ()) -> Resources:
@@ -68,6 +72,7 @@ def read(layout: Layout, known: Mapping[str, Resource], intents: Iterable[Resour
     found.update(_shapings(layout, namespaces, everything, found))
     found.update(_servers(layout, namespaces, everything, found))
     found.update(_passts(layout, everything))
+    found.update(_link_dns(everything, found))
     found.update(_machines(layout, everything, found))
     found.update(_packets(layout, namespaces, everything, tables))
     found.update(_partitions(layout, namespaces, everything))
@@ -143,7 +148,9 @@ def _vlans(layout: Layout, namespaces: Mapping[str, Namespace], found: Resources
     """The bridges that look at VLANs, and their ports, with their VLANs."""
     vlans: Resources = {}
     for key in sorted({one.namespace for one in found.values() if isinstance(one, Bridge) and one.vlan_filtering}):
-        inside = {name: one for name, one in found.items() if isinstance(one, Bridge | Tap) and one.namespace == key}
+        inside = {
+            name: one for name, one in found.items() if isinstance(one, Bridge | Tap | Trunk) and one.namespace == key
+        }
         vlans.update((one.key, one) for one in vlan.fill(vlan.read(_words(layout, key, namespaces)), inside))
     return vlans
 
@@ -357,6 +364,8 @@ def _packets(
     found: Resources = {one.key: one for one in packet.read_filters(filters.values(), inside, listings)}
     admissions = packet.read_admissions(one for one in known if isinstance(one, Admission))
     found.update((one.key, one) for one in admissions)
+    neighbors = packet.read_neighbors([one for one in known if isinstance(one, ProxyNeighbor)])
+    found.update((one.key, one) for one in neighbors)
     read = packet.read_forwarding(forwarding, inside, layout)
     found.update((one.key, one) for one in read)
     uplinks = [one for one in known if isinstance(one, Pasta)]
@@ -401,20 +410,29 @@ def _ports(layout: Layout, namespaces: Mapping[str, Namespace], known: list[Reso
 
 def _relay(layout: Layout, namespaces: Mapping[str, Namespace], known: Iterable[Resource]) -> Resources:
     """The relay and the ports on which it says that it listens."""
-    if not layout.relay.exists():
+    one = next((one for one in known if isinstance(one, Relay)), None)
+    if one is None and not layout.relay.exists():
         return {}
     from qlan.host import relay  # what few labs have; `qlan status` would pay for it
 
-    if relay.find(layout) is None:
+    pid = relay.find(layout)
+    if pid is None:
         return {}
-    unknown = Relay(layout.lab, REALM if REALM in namespaces else HOST)
-    one = next((one for one in known if isinstance(one, Relay)), unknown)
+    uid = process.owner(pid)
+    run_as = None if uid == os.geteuid() else uid
+    one = replace(one or Relay(layout.lab, REALM if REALM in namespaces else HOST), run_as=run_as)
     try:
-        noted = [_decoded(port["note"]) for port in relay.ports(layout.relay)]
+        noted = _hearing(relay.ports(layout.relay))
     except HostError:
         return {one.key: replace(one, answers=False)}
     there: Resources = {one.key: replace(one, answers=True)}
-    return there | {port.key: port for port in noted if isinstance(port, PublishedPort)}
+    return there | {port.key: port for port in noted if isinstance(port, PublishedPort | DhcpRelay)}
+
+
+def _hearing(ports: Iterable[Mapping[str, Any]]) -> list[Resource | None]:
+    """What a relay listens on; not what hears nothing because its link is gone, or has got another name."""
+    noted = ((_decoded(port["note"]), port["link"]) for port in ports)
+    return [one for one, link in noted if (getattr(one, "link", "") or link) == link]
 
 
 def _outlet(layout: Layout, known: Iterable[Resource]) -> Resources:
@@ -427,7 +445,7 @@ def _outlet(layout: Layout, known: Iterable[Resource]) -> Resources:
     pid = relay.find_outlet(layout)
     stat = process.find_stat(pid) if pid is not None else None
     try:
-        noted = [_decoded(port["note"]) for port in relay.ports(layout.outlet)] if stat else []
+        noted = _hearing(relay.ports(layout.outlet)) if stat else []
     except HostError:
         stat = None
     if stat is None:
@@ -437,6 +455,15 @@ def _outlet(layout: Layout, known: Iterable[Resource]) -> Resources:
     is_current = all(holder is not None and holder.start <= stat.start for holder in holders)
     there: Resources = {one.key: replace(one, answers=is_current)}
     return there | {port.key: port for port in ports}
+
+
+def _link_dns(known: Iterable[Resource], links: Resources) -> Resources:
+    told = [one for one in known if isinstance(one, LinkDns) and one.link_key in links]
+    if not told:
+        return {}
+    from qlan.host import resolved
+
+    return {one.key: one for one in resolved.read(told)}
 
 
 def _names(path: Path, known: Iterable[str]) -> list[str]:

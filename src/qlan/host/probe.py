@@ -5,17 +5,18 @@ from __future__ import annotations
 import os
 import platform
 import re
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Collection, Iterable
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from typing import Any
 
 from qlan.errors import CommandFailed
-from qlan.facts.machine import Facts, HelperFacts, LinkFacts, PasstFacts, QemuFacts, UsedPort, UsedSubnet
-from qlan.host import boot_files, bridge_access, dhcp_probe, disk, firewall, qemu, taken, uplink, user
+from qlan.facts.machine import Facts, HelperFacts, LinkFacts, PasstFacts, QemuFacts, UsedLink, UsedPort, UsedSubnet
+from qlan.host import boot_files, bridge_access, dhcp_probe, disk, firewall, qemu, resolved, taken, uplink, user, vhost
 from qlan.host.run import find_tool, run
+from qlan.resources.model import PortForward, PublishedPort
 from qlan.topology.model import OUTSIDE_KINDS, Guest, Realm, Topology, bridge_of
+from qlan.values import replace
 
 _OPTION = re.compile(r"(?m)^ +(?:-\w, )?(--[a-z0-9-]+)")
 
@@ -23,41 +24,50 @@ _OPTION = re.compile(r"(?m)^ +(?:-\w, )?(--[a-z0-9-]+)")
 def probe(
     topology: Topology,
     *,
-    own_ports: Iterable[tuple[str, int]] = (),
+    own_forwards: Iterable[PortForward | PublishedPort] = (),
     other_subnets: Iterable[UsedSubnet] = (),
     run_as: int | None = None,
 ) -> Facts:
     """What this machine can do for the topology.
 
-    own_ports: (protocol, port) that the lab itself holds now.  other_subnets: what other labs picked.  run_as: the uid
+    own_forwards: that the lab itself has now.  other_subnets: what other labs picked.  run_as: the uid
     that will run QEMU, None: the caller's.
     """
     uid = os.geteuid() if run_as is None else run_as
+    kernel = taken.Kernel()
+    own = list(own_forwards)
+    published = {one.host_address for one in own if isinstance(one, PublishedPort) and not one.host_address.is_loopback}
+    published |= _published(topology)
     arch = platform.machine()
     wanted = {guest.arch or arch for guest in topology.guests}
+    kvm = _kvm(topology, arch, run_as)
     found = {name: _qemu(name) for name in sorted(wanted) if qemu.is_installed(name)}
     return Facts(
         seed=user.seed(uid),
         uid=uid,
         arch=arch,
-        kvm=_kvm(topology, arch, run_as),
+        kvm=kvm,
         free_port_floor=_port_floor(uid),
-        used_subnets=(*taken.read_subnets(topology.lab), *other_subnets),
-        used_ports=tuple(_ports(topology, set(own_ports))),
-        used_links=tuple(taken.read_links(topology.lab)) if any(one.bridge_name for one in topology.networks) else (),
-        named_links=_named_links(topology),
+        used_subnets=(*taken.read_subnets(kernel, topology.lab), *other_subnets),
+        used_ports=tuple(_ports(topology, {(one.protocol, one.host_port) for one in own})),
+        used_links=_used_links(kernel, topology),
+        named_links=_named_links(kernel, topology),
         bridge_helper=_bridge_helper(topology) if run_as is None else None,
         no_vlan_filtering=_no_vlan_filtering() if any(one.vlan_filtering for one in topology.networks) else "",
-        **_uplinks(topology, on_host=_is_on_host(topology, uid, run_as)),
+        **_uplinks(kernel, topology, published, on_host=_is_on_host(topology, uid, run_as)),
         forwards=_is_on_host(topology, uid, run_as) and taken.forwards(),
-        links_of=taken.read_links_of() if any(map(int, _published(topology))) else {},
+        links_of=taken.read_links_of(kernel) if any(map(int, published)) else {},
         qemu=found,
         disk_formats=_disk_formats(topology.guests),
         run_as=run_as,
-        used_prefixes=tuple(taken.read_prefixes(topology.lab)) if any(one.ipv6 for one in topology.networks) else (),
+        used_prefixes=tuple(taken.read_prefixes(kernel, topology.lab))
+        if any(one.ipv6 for one in topology.networks)
+        else (),
         no_ipv6=taken.why_no_ipv6(on_host=_is_on_host(topology, uid, run_as)),
         smbd=_smbd(topology.guests),
+        resolved=_is_on_host(topology, uid, run_as) and resolved.is_running(),
         passt=_passt(topology.guests),
+        no_vhost=_no_vhost(topology, kvm),
         tftp_faults=_tftp_faults(topology, on_host=_is_on_host(topology, uid, run_as)),
         **_nics(topology),
     )
@@ -69,11 +79,17 @@ def _is_on_host(topology: Topology, uid: int, run_as: int | None) -> bool:
     return topology.realm is Realm.HOST
 
 
-def _named_links(topology: Topology) -> dict[str, LinkFacts]:
+def _used_links(kernel: taken.Kernel, topology: Topology) -> tuple[UsedLink, ...]:
+    """Asked only where the topology names its interfaces."""
+    named = any(one.bridge_name for one in topology.networks)
+    return tuple(taken.read_links(kernel, topology.lab)) if named else ()
+
+
+def _named_links(kernel: taken.Kernel, topology: Topology) -> dict[str, LinkFacts]:
     """The interfaces of others that the topology names, as far as they are there."""
     wanted = {bridge_of(network) for network in topology.networks if network.kind == "bridge"}
     wanted |= {network.uplink for network in topology.networks if network.kind == "macvtap" and network.uplink}
-    return taken.find_links(wanted) if wanted else {}
+    return taken.find_links(kernel, wanted) if wanted else {}
 
 
 def _bridge_helper(topology: Topology) -> HelperFacts | None:
@@ -116,15 +132,21 @@ def _no_vlan_filtering() -> str:
     return ""
 
 
-def _uplinks(topology: Topology, *, on_host: bool) -> dict[str, Any]:
+def _uplinks(
+    kernel: taken.Kernel, topology: Topology, published: Collection[object], *, on_host: bool
+) -> dict[str, Any]:
     """The machine's ways outside; nothing where no network leads there, and nobody is led in."""
     networks = [one for one in topology.networks if one.kind in OUTSIDE_KINDS]
-    if not networks and not _published(topology):
+    if not networks and not published:
         return {}
-    found: dict[str, Any] = {"uplinks": taken.read_uplinks(), "hooks": firewall.read_hooks() if on_host else ()}
+    found: dict[str, Any] = {"uplinks": taken.read_uplinks(kernel), "hooks": firewall.read_hooks() if on_host else ()}
     if any(one.ipv6 for one in networks):
-        found["uplinks6"], found["ra_links"] = taken.read_uplinks6()
+        found["uplinks6"], found["ra_links"] = taken.read_uplinks6(kernel)
         found["force_forwarding"] = taken.has_force_forwarding()
+    if on_host and networks:
+        ways = {*found["uplinks"], *found.get("uplinks6", ()), *(one.uplink for one in networks if one.uplink)}
+        found["way_mtus"] = {link.name: link.mtu_bytes for link in taken.find_links(kernel, ways).values()}
+        found["ra_listeners"] = tuple(sorted(link for link in ways if taken.accepts_ra(link)))
     return found
 
 
@@ -200,3 +222,10 @@ def _disk_formats(guests: Iterable[Guest]) -> dict[str, str]:
         for one in guest.disks
         if one.format is None and one.path.exists()  # a block device will do; a folder is refused
     }
+
+
+def _no_vhost(topology: Topology, no_kvm: str) -> str | None:
+    """Asked only where a NIC may get it: with KVM, or because the file says so."""
+    nics = [nic for guest in topology.guests for nic in guest.nics if nic.network and nic.vhost is not False]
+    wanted = any(nic.vhost or not no_kvm for nic in nics)
+    return vhost.why_not() if wanted else None

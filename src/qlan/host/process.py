@@ -13,21 +13,20 @@ import signal
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 from qlan.errors import HostError, NotInTime
 from qlan.host.run import environment
+from qlan.values import Value
 
 STOP_GRACE_S = 10.0  # how long a guest may take to shut down when asked
 _INTERRUPTS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 _START_TIME_FIELD = 19  # of what follows the name in /proc/PID/stat, proc(5): field 22
 
 
-@dataclass(frozen=True, slots=True)
-class Stat:
+class Stat(Value):
     """What names a process: its id and its start time in clock ticks since boot; its state letter and its parent."""
 
     pid: int
@@ -82,6 +81,14 @@ def find_recorded(record: Path, *, mark: str = "", inside: int | None = None) ->
         return find_marked(mark) if mark else None
     now = find_stat(written.pid)
     return written.pid if now is not None and now.start == written.start else None
+
+
+def owner(pid: int) -> int | None:
+    """The uid that it runs as; None: it is gone."""
+    try:
+        return Path(f"/proc/{pid}").stat().st_uid
+    except OSError:
+        return None
 
 
 def is_record(record: Path) -> bool:

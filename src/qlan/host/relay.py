@@ -23,6 +23,7 @@ from qlan.render.layout import Layout
 _RECORD = '(read -r stat </proc/self/stat && echo "$stat" >"$0" && exec "$@") &'
 _TIME_LIMIT_S = 5.0
 _READ_TIME_LIMIT_S = 2.0
+_PORTS_AT_ONCE = FDS_MAX // 2  # one for DHCP has two sockets
 _BACKLOG = 4096  # the kernel cuts it to net.core.somaxconn
 
 T = TypeVar("T")
@@ -61,7 +62,7 @@ def publish(ports: Sequence[Publish], holder: Callable[[str], int] | None = None
     ConflictError names who has a port; Denied, HostError.  Then the relay has none of them.
     """
     for folder, group in _by_folder(ports):
-        listening: list[socket.socket] = []
+        listening: list[list[socket.socket]] = []
         try:
             for port in group:
                 listening.append(_listen_there(port, holder(port.inside) if holder and port.inside else None))
@@ -70,16 +71,18 @@ def publish(ports: Sequence[Publish], holder: Callable[[str], int] | None = None
                     {
                         "key": one.key,
                         "note": json.loads(one.note),
+                        "protocol": one.protocol,
                         "address": one.target[0],
                         "port": one.target[1],
                         "only": one.only,
                     }
                     for one in some
                 ]
-                ask(folder, {"open": specs}, [one.fileno() for one in sockets])
+                ask(folder, {"open": specs}, [one.fileno() for both in sockets for one in both])
         finally:
-            for one in listening:
-                one.close()
+            for both in listening:
+                for one in both:
+                    one.close()
 
 
 def withdraw(ports: Sequence[Withdraw]) -> None:
@@ -101,7 +104,10 @@ def find_outlet(layout: Layout) -> int | None:
 
 
 def ports(folder: Path) -> list[dict[str, Any]]:
-    """What it listens on: `key`, `note` and `connections` of each.  HostError if it does not answer."""
+    """What it listens on: `key`, `note`, `connections` of each, and `link`, by which alone it hears (None: it is gone).
+
+    HostError if it does not answer.
+    """
     return ask(folder, {"list": True}, time_limit_s=_READ_TIME_LIMIT_S)
 
 
@@ -130,31 +136,40 @@ def ask(
     return found
 
 
-def _listen_there(port: Publish, pid: int | None) -> socket.socket:
+def _listen_there(port: Publish, pid: int | None) -> list[socket.socket]:
     """Where it is to listen: here, or in the network namespace of a process."""
     if pid is None:
-        return listen(port.protocol, *port.listen, link=port.link)
+        return listen(port)
     what = f"{port.protocol} port {port.listen[1]} of {port.listen[0]} in the lab's network"
     try:
-        [fd] = open_inside(pid, lambda: [_bound(port.protocol, *port.listen, link=port.link).detach()])
+        fds = open_inside(pid, lambda: [one.detach() for one in _sockets(port)])
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             raise ConflictError(
                 f"{what} is taken", hint="choose another port: `qlan exec -- ss -lnp` lists them"
             ) from None
         raise HostError(f"{what}: {os.strerror(error.errno or 0)}") from error
-    return socket.socket(fileno=fd)
+    return [socket.socket(fileno=fd) for fd in fds]
 
 
-def listen(protocol: str, address: str, port: int, *, link: str = "") -> socket.socket:
-    """A socket of this network namespace that listens (TCP) or is bound (UDP); ConflictError, Denied, HostError.
-
-    link: the interface by which callers must come.
-    """
+def _sockets(port: Publish) -> list[socket.socket]:
+    """What a port listens on; for DHCP: where guests broadcast, and where the other server's answers come."""
+    if port.protocol != "dhcp":
+        return [_bound(port.protocol, *port.listen, link=port.link)]
+    guests = _bound("dhcp", "", port.listen[1], link=port.link)
     try:
-        return _bound(protocol, address, port, link=link)
+        return [guests, _bound("dhcp", *port.listen, link="")]
+    except OSError:
+        guests.close()
+        raise
+
+
+def listen(port: Publish) -> list[socket.socket]:
+    """Its sockets in this network namespace, which listen (TCP) or are bound; ConflictError, Denied, HostError."""
+    try:
+        return _sockets(port)
     except OSError as error:
-        raise explained(error, protocol, address, port) from error
+        raise explained(error, port.protocol, *port.listen) from error
 
 
 def _bound(protocol: str, address: str, port: int, *, link: str) -> socket.socket:
@@ -163,8 +178,10 @@ def _bound(protocol: str, address: str, port: int, *, link: str) -> socket.socke
     try:
         if family == socket.AF_INET6:
             one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        if protocol == "tcp":
+        if protocol != "udp":  # for DHCP: beside the servers of other networks
             one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if protocol == "dhcp":
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
         if link:
             one.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, link.encode())
         one.bind((address, port))
@@ -180,10 +197,11 @@ def explained(error: OSError, protocol: str, address: str, port: int) -> QlanErr
     """Why a port cannot be had, and who has it."""
     what = f"{protocol} port {port} of {address}"
     if error.errno == errno.EADDRINUSE:
-        owner = taken.find_owner(protocol, address, port)
-        return ConflictError(
-            f"{what} is taken by {owner or 'somebody else'}", hint="choose another port, or `auto` for a free one"
-        )
+        owner = taken.find_owner("udp" if protocol == "dhcp" else protocol, address, port)
+        hint = "choose another port, or `auto` for a free one"
+        if protocol == "dhcp":
+            hint = "let that server hear its own links alone (dnsmasq: `interface=` and `bind-interfaces`)"
+        return ConflictError(f"{what} is taken by {owner or 'somebody else'}", hint=hint)
     if error.errno == errno.EACCES:
         hint = f"`sudo sysctl net.ipv4.ip_unprivileged_port_start={port}` lets everyone have it"
         return Denied(f"{what}: an ordinary process may not listen on a port as low", hint=hint)
@@ -211,4 +229,4 @@ def _by_folder(commands: Sequence[Any]) -> Iterator[tuple[Path, list[Any]]]:
 
 def _parts(items: Sequence[T]) -> list[Sequence[T]]:
     """As many as a message holds."""
-    return [items[start : start + FDS_MAX] for start in range(0, len(items), FDS_MAX)]
+    return [items[start : start + _PORTS_AT_ONCE] for start in range(0, len(items), _PORTS_AT_ONCE)]

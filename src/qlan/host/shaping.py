@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from qlan.host.run import run
 from qlan.names import BUCKET_IN_NETEM, NETEM_HANDLE, QDISC_HANDLE
 from qlan.resources.model import Shaping, Tap
+from qlan.values import replace
 
 _KIB = 1024
 _NAMED = {"loss": "loss-random"}  # how tc calls in JSON what it does not call by its own name

@@ -5,74 +5,115 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
+from functools import cached_property
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from pathlib import Path
 from typing import Any
 
 from qlan.facts.machine import NO_IPV6, LinkFacts, UsedLink, UsedPort, UsedPrefix, UsedSubnet
-from qlan.host import files
+from qlan.host import files, link
 from qlan.host.run import run
 from qlan.names import link_group
 from qlan.render.ip import MARK
 
 _CLAIM_MIN = 8  # shorter prefixes (2000::/3, fc00::/7) are ways out of VPNs, no claim to addresses
+_PART_MAX = 3  # the longest prefix that stands for the world: 2000::/3; 224.0.0.0/4 is multicast
 _IPV6 = Path("/proc/sys/net/ipv6/conf")
 _LISTEN, _UDP_UNCONNECTED = "0A", "07"  # include/net/tcp_states.h
 
 
-def read_subnets(lab: str) -> list[UsedSubnet]:
-    """Every range that this machine has an address in or a route to, but for those of `lab` itself.
+class Kernel:
+    """What the kernel says of this machine's links and routes: asked when it is wanted first, and once."""
 
-    `-d`: without it iproute2 leaves out the alias, our mark.
-    """
-    links = [row for row in json.loads(run(["ip", "-j", "-d", "-4", "address", "show"]).stdout or "[]") if row]
-    routes = json.loads(run(["ip", "-j", "-4", "route", "show", "table", "all"]).stdout or "[]")
+    @cached_property
+    def links(self) -> list[link.Row]:
+        """All of them, with their addresses."""
+        return link.rows(())
+
+    @cached_property
+    def routes(self) -> list[dict[str, Any]]:
+        """Those of IPv4, of all tables."""
+        return _routes("-4")
+
+    @cached_property
+    def routes6(self) -> list[dict[str, Any]]:
+        """Those of IPv6, of all tables."""
+        return _routes("-6")
+
+
+def _routes(family: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(run(["ip", "-j", family, "route", "show", "table", "all"]).stdout or "[]")
+    return found
+
+
+def read_subnets(kernel: Kernel, lab: str) -> list[UsedSubnet]:
+    """Every range that this machine has an address in or a route to, but for those of `lab` itself."""
+    links, routes = kernel.links, kernel.routes
     owners = {row["ifname"]: _owner(row.get("ifalias", ""), row["ifname"]) for row in links}
     own = _own_links(links, owners, lab)
-    found = {}
+    found: dict[IPv4Network, tuple[str, str]] = {}
     for row in links:
         for one in row.get("addr_info", ()):
-            if row["ifname"] not in own and one.get("local"):
+            if row["ifname"] not in own and one.get("local") and one["family"] == "inet":
                 subnet = IPv4Network(f"{one['local']}/{one['prefixlen']}", strict=False)
-                found[subnet] = f"the address {one['local']} of {owners[row['ifname']]}"
+                found[subnet] = (f"the address {one['local']} of {owners[row['ifname']]}", row["ifname"])
     for route in routes:
         device = route.get("dev", "")
         if route.get("dst") in (None, "default") or device in own or route.get("type", "unicast") != "unicast":
             continue
         with suppress(ValueError):
             subnet = IPv4Network(route["dst"])
-            found.setdefault(subnet, f"a route to it via {owners.get(device, device) or route.get('type', '')}")
-    return [UsedSubnet(subnet, owner) for subnet, owner in found.items() if subnet.prefixlen]
+            owner = f"a route to it via {owners.get(device, device) or route.get('type', '')}"
+            found.setdefault(subnet, (owner, "" if "gateway" in route else device))
+    known = [one for one in _known(routes, own) if isinstance(one, IPv4Address)]
+    return [
+        UsedSubnet(subnet, owner, device, tuple(one for one in known if one in subnet))
+        for subnet, (owner, device) in found.items()
+        if subnet.prefixlen
+    ]
 
 
-def read_links(lab: str) -> list[UsedLink]:
+def _known(routes: Iterable[dict[str, Any]], own: Collection[str]) -> Iterator[IPv4Address | IPv6Address]:
+    """Addresses of this machine and of its gateways, but for those on links of the lab itself."""
+    routes = [one for one in routes if one.get("dev") not in own]
+    local = [one["dst"] for one in routes if one.get("type") == "local"]
+    hops = [hop for one in routes for hop in (one, *one.get("nexthops", ()))]
+    for text in dict.fromkeys([*local, *(one["gateway"] for one in hops if "gateway" in one)]):
+        with suppress(ValueError):
+            yield ip_address(text)
+
+
+def read_links(kernel: Kernel, lab: str) -> list[UsedLink]:
     """Every interface of this machine, but for those of `lab` itself."""
-    rows = [row for row in json.loads(run(["ip", "-j", "-d", "link", "show"]).stdout or "[]") if row]
     group = str(link_group(lab))
     return [
         UsedLink(row["ifname"], _owner(row.get("ifalias", ""), row.get("linkinfo", {}).get("info_kind", "a NIC")))
-        for row in rows
+        for row in kernel.links
         if row.get("group") != group
     ]
 
 
-def read_prefixes(lab: str) -> list[UsedPrefix]:
+def read_prefixes(kernel: Kernel, lab: str) -> list[UsedPrefix]:
     """Every IPv6 prefix that this machine has a route to (those of its own addresses are among them)."""
-    links = [row for row in json.loads(run(["ip", "-j", "-d", "link", "show"]).stdout or "[]") if row]
+    links, routes = kernel.links, kernel.routes6
     owners = {row["ifname"]: _owner(row.get("ifalias", ""), row["ifname"]) for row in links}
     own = _own_links(links, owners, lab)
-    found: dict[IPv6Network, str] = {}
-    for route in json.loads(run(["ip", "-j", "-6", "route", "show", "table", "all"]).stdout or "[]"):
+    found: dict[IPv6Network, tuple[str, str]] = {}
+    for route in routes:
         device = route.get("dev", "")
         if device in own or "/" not in route.get("dst", "") or route.get("type", "unicast") != "unicast":
             continue
         with suppress(ValueError):
             prefix = IPv6Network(route["dst"])
             if prefix.prefixlen >= _CLAIM_MIN and not prefix.is_link_local and not prefix.is_multicast:
-                found.setdefault(prefix, owners.get(device, device))
-    return [UsedPrefix(prefix, f"a route to it via {owner}") for prefix, owner in found.items()]
+                found.setdefault(prefix, (owners.get(device, device), "" if "gateway" in route else device))
+    known = [one for one in _known(routes, own) if isinstance(one, IPv6Address)]
+    return [
+        UsedPrefix(prefix, f"a route to it via {owner}", device, tuple(one for one in known if one in prefix))
+        for prefix, (owner, device) in found.items()
+    ]
 
 
 def why_no_ipv6(*, on_host: bool) -> str:
@@ -84,16 +125,15 @@ def why_no_ipv6(*, on_host: bool) -> str:
     return "it is switched off on this machine (net.ipv6.conf.all.disable_ipv6)" if switched_off else ""
 
 
-def find_links(names: Collection[str]) -> dict[str, LinkFacts]:
+def find_links(kernel: Kernel, names: Collection[str]) -> dict[str, LinkFacts]:
     """Those of the interfaces that are there."""
-    rows = [row for row in json.loads(run(["ip", "-j", "-d", "link", "show"]).stdout or "[]") if row]
     return {
         row["ifname"]: LinkFacts(
             row["ifname"], row.get("linkinfo", {}).get("info_kind", ""), "UP" in row["flags"], row["mtu"],
             _lab(row.get("ifalias", "")), row.get("master", ""),
             Path(f"/sys/class/net/{row['ifname']}/phy80211").exists(),
         )
-        for row in rows
+        for row in kernel.links
         if row["ifname"] in names
     }  # fmt: skip
 
@@ -103,28 +143,35 @@ def _lab(alias: str) -> str:
     return rest.partition(":")[0] if head == MARK else ""
 
 
-def read_uplinks() -> tuple[str, ...]:
-    """The links that a default route leads over, in any table."""
-    routes = json.loads(run(["ip", "-j", "-4", "route", "show", "default", "table", "all"]).stdout or "[]")
-    return tuple(sorted({route["dev"] for route in routes if route.get("dev") not in (None, "lo")}))
+def read_uplinks(kernel: Kernel) -> tuple[str, ...]:
+    """The links that lead to most of the world, in any table."""
+    return tuple(sorted({route["dev"] for route in _ways(kernel.routes)}))
 
 
-def read_uplinks6() -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _ways(routes: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Default routes, halves of one as VPNs have them (0.0.0.0/1, 2000::/3), and each hop of one with several."""
+    for route in routes:
+        to, _, length = str(route.get("dst", "")).partition("/")
+        if to != "default" and not 0 < int(length or 128) <= _PART_MAX:
+            continue
+        for hop in route.get("nexthops", (route,)):
+            if hop.get("dev") not in (None, "lo"):
+                yield route | hop
+
+
+def read_uplinks6(kernel: Kernel) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The same of IPv6; and those of them whose route the kernel has by a router advertisement that it listens to.
 
     Of which a daemon of the machine has it, the daemon knows; the kernel is deaf there (accept_ra 0).
     """
-    routes = json.loads(run(["ip", "-j", "-6", "route", "show", "default", "table", "all"]).stdout or "[]")
-    found = {
-        route["dev"]: route.get("protocol")
-        for route in routes
-        if route.get("dev") not in (None, "lo") and route.get("type", "unicast") == "unicast"
-    }
-    told = [link for link, protocol in found.items() if protocol == "ra" and _accepts_ra(link)]
+    ways = [route for route in _ways(kernel.routes6) if route.get("type", "unicast") == "unicast"]
+    found = {route["dev"]: route.get("protocol") for route in ways}
+    told = [link for link, protocol in found.items() if protocol == "ra" and accepts_ra(link)]
     return tuple(sorted(found)), tuple(sorted(told))
 
 
-def _accepts_ra(link: str) -> bool:
+def accepts_ra(link: str) -> bool:
+    """Whether the kernel itself listens to router advertisements there."""
     return files.read_text(_IPV6 / link / "accept_ra").strip() in ("1", "2")
 
 
@@ -139,12 +186,11 @@ def has_force_forwarding() -> bool:
     return (_IPV6 / "all" / "force_forwarding").exists()
 
 
-def read_links_of() -> dict[IPv4Address | IPv6Address, str]:
+def read_links_of(kernel: Kernel) -> dict[IPv4Address | IPv6Address, str]:
     """This machine's addresses with their links, but for links of labs."""
-    rows = [row for row in json.loads(run(["ip", "-j", "-d", "address", "show"]).stdout or "[]") if row]
     return {
         ip_address(one["local"]): row["ifname"]
-        for row in rows
+        for row in kernel.links
         if not _lab(row.get("ifalias", ""))
         for one in row.get("addr_info", ())
         if one.get("local")

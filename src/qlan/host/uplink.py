@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from ipaddress import ip_interface
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from qlan.facts.machine import NicFacts
-from qlan.host import files, link, process
+from qlan.host import files, link, manager, process
 from qlan.host.run import run
 from qlan.names import MARK
 from qlan.render.layout import Layout
 from qlan.resources import codec
 from qlan.resources.model import Carried, Resource, Uplink
+from qlan.values import Value, replace
 
 _FLAGS = ("home", "nodad", "mngtmpaddr", "noprefixroute", "autojoin")  # CONFFLAG of ip-address(8)
 _SHOWN_ONLY = {
@@ -46,8 +48,7 @@ _SYS = Path("/proc/sys/net")
 _FOREVER = 0xFFFFFFFF
 
 
-@dataclass(frozen=True, slots=True)
-class Guarded:
+class Guarded(Value):
     """An uplink's watchdog.  left_s: seconds until it puts everything back, None: it does not run (any more).
 
     ended: what it did, in words, "" if nothing.
@@ -67,11 +68,14 @@ def probe(name: str, lab: str) -> NicFacts | None:
     if row is None:
         return None
     what, hint = _fault(row, table, lab)
-    source = name
-    if (master := row.get("master")) and not what:  # a port of our own bridge: what it carried is there now
-        source = master
+    source, found = name, None
+    if master := row.get("master"):
+        source = name if what else master  # a port of our own bridge: what it carried is there now
+    elif not what:
+        found = manager.find(row) if _is_machine_network() else None
+        what, hint = ("", "") if found else _has_dhcp_client(row)
     carried = read_carried(source, table)
-    return NicFacts(row.get("address", ""), row["mtu"], carried, what, hint)
+    return NicFacts(row.get("address", ""), row["mtu"], carried, what, hint, manager=found)
 
 
 def names() -> list[str]:
@@ -83,7 +87,9 @@ def read_carried(name: str, table: list[link.Row]) -> Carried:
     """Everything that an interface carries."""
     row = next(one for one in table if one["ifname"] == name)
     ipv6 = _setting(f"ipv6/conf/{name}/disable_ipv6") == "0"
-    routes = [*_routes(name, "-4"), *(_routes(name, "-6") if ipv6 else ())]
+    bare = _without_prefix_route(row)
+    routes = [*_routes(name, "-4", bare), *(_routes(name, "-6", bare) if ipv6 else ())]
+    routes.sort(key=lambda words: "via" in words.split())  # a gateway's own subnet is to be there before it
     return Carried(
         tuple(_address(one, name) for one in row.get("addr_info", ())),
         tuple(routes),
@@ -120,7 +126,9 @@ def read(layout: Layout, table: list[link.Row], known: Mapping[str, Uplink]) -> 
                 carried = replace(
                     _relabelled(carried, saved.carried), up=saved.carried.up, gen_mode=saved.carried.gen_mode
                 )
-            yield Uplink(network, row["ifname"], row["master"], carried=carried)
+            before = saved or known.get(network)
+            handed = before.manager if before else manager.find_handed(row["ifname"], row["master"])
+            yield Uplink(network, row["ifname"], row["master"], carried=carried, manager=handed)
         else:
             one = saved or known.get(network) or Uplink(network, "", "")
             yield replace(one, enslaved=False, carried=_stranded(layout, network, one, table))
@@ -171,12 +179,24 @@ def _address(one: Mapping[str, Any], name: str) -> str:
     return " ".join([*words, "dev", "%"])
 
 
-def _routes(name: str, family: str) -> Iterator[str]:
+def _without_prefix_route(row: link.Row) -> set[str]:
+    """The subnets of which the kernel makes no route, because somebody else does (NetworkManager).  Of IPv4 it makes
+    one for the first address in a subnet alone.
+    """
+    made: dict[str, bool] = {}
+    for one in row.get("addr_info", ()):
+        subnet = str(ip_interface(f"{one['local']}/{one['prefixlen']}").network)
+        if not one.get("secondary"):
+            made[subnet] = made.get(subnet, False) or not one.get("noprefixroute")
+    return {subnet for subnet, is_made in made.items() if not is_made}
+
+
+def _routes(name: str, family: str, bare: set[str]) -> Iterator[str]:
     """Its routes in all tables, those aside that the kernel makes of addresses, as the words that make them."""
     any_prefix = "::/0" if family == "-6" else "0.0.0.0/0"
     for line in run(["ip", family, "-o", "-d", "route", "show", "table", "all"]).stdout.splitlines():
         words = [word for word in line.replace("\\", " ").split() if word not in _SHOWN_ONLY]
-        if not _names(words, "dev", name) or _names(words, "proto", "kernel"):
+        if not _names(words, "dev", name) or (_names(words, "proto", "kernel") and words[1] not in bare):
             continue
         words = _renamed(words, ("dev",), name)
         if words[1] == "default":
@@ -295,7 +315,6 @@ def _fault(row: link.Row, table: list[link.Row], lab: str) -> tuple[str, str]:
     checks: tuple[Callable[[link.Row, list[link.Row]], tuple[str, str]], ...] = (
         _wrong_sort,
         _has_guests_of_its_own,
-        _managed,
     )
     master = row.get("master")
     if master:
@@ -309,7 +328,7 @@ def _wrong_sort(row: link.Row, table: list[link.Row]) -> tuple[str, str]:
     if is_wireless(name):
         return (
             f"{name} is Wi-Fi: an access point takes frames from the MAC it knows alone, so it cannot be enslaved",
-            "forward ports to the guests (`forwards:`), or route to them",
+            "`kind: routed` with `proxy_arp: true` and a part of its subnet where nobody is; or `forwards:`",
         )
     if kind == "bridge":
         return f"{name} is a bridge itself", "plug in the Ethernet NIC, not a bridge"
@@ -353,23 +372,9 @@ def _has_guests_of_its_own(row: link.Row, table: list[link.Row]) -> tuple[str, s
     return "", ""
 
 
-def _managed(row: link.Row, table: list[link.Row]) -> tuple[str, str]:
+def _has_dhcp_client(row: link.Row) -> tuple[str, str]:
     """Who would take the bridge's addresses back to the NIC within minutes."""
-    name = row["ifname"]
-    if _is_machine_network():
-        found = manager(row["ifindex"])
-        if found == "NetworkManager":
-            return (
-                "NetworkManager manages it, and would configure it again behind the bridge's back",
-                f"give it a static address, then: nmcli device set {name} managed no",
-            )
-        if found == "systemd-networkd":
-            file = f"/run/systemd/network/00-qlan-{name}.network"
-            return (
-                "systemd-networkd manages it, and would configure it again behind the bridge's back",
-                f"printf '[Match]\\nName={name}\\n[Link]\\nUnmanaged=yes\\n' >{file}; networkctl reload",
-            )
-    client = _dhcp_client(name)
+    client = _dhcp_client(row["ifname"])
     if client:
         return (
             f"{client} renews its address, and would put it back on the NIC",
@@ -378,18 +383,20 @@ def _managed(row: link.Row, table: list[link.Row]) -> tuple[str, str]:
     return "", ""
 
 
-def manager(index: int, run_folder: Path = Path("/run")) -> str:
-    """The program that configures an interface, by its state files; "" if none does."""
-    with suppress(OSError):
-        if "managed=true" in (run_folder / "NetworkManager" / "devices" / str(index)).read_text():
-            return "NetworkManager"
-    with suppress(OSError):
-        found = re.search(
-            r"^ADMIN_STATE=(\w+)", (run_folder / "systemd/netif/links" / str(index)).read_text(), re.MULTILINE
-        )
-        if found and found[1] != "unmanaged":
-            return "systemd-networkd"
-    return ""
+def find_ending(one: Uplink) -> list[tuple[str, int]]:
+    """This machine's IPv4 addresses there that end, as `ADDRESS/LENGTH`, with the seconds left, if nobody renews them.
+
+    It had them by DHCP; who renewed them on the NIC knows nothing of the bridge.
+    """
+    rows = [row for row in json.loads(run(["ip", "-j", "-4", "address", "show"]).stdout or "[]") if row]
+    place = next((row for row in rows if row["ifname"] == one.bridge), None)
+    if place is None or _dhcp_client(one.bridge) or (_is_machine_network() and manager.is_managed(place["ifindex"])):
+        return []
+    return [
+        (f"{address['local']}/{address['prefixlen']}", address["valid_life_time"])
+        for address in place["addr_info"]
+        if address.get("valid_life_time", _FOREVER) != _FOREVER
+    ]
 
 
 def _is_machine_network() -> bool:

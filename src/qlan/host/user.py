@@ -61,10 +61,11 @@ def cache_folder() -> Path:
     return _xdg("XDG_CACHE_HOME", ".cache") / "qlan"
 
 
-def find_invoking_uid(run_as: str | None) -> int | None:
+def find_invoking_uid(run_as: str | None, *, for_guests: bool = True) -> int | None:
     """The uid that runs QEMU in the host realm: a named user, else who called sudo; None: the caller (not root).
 
-    UsageError if that would be root, or the user does not exist.
+    UsageError if that would be root, or the user does not exist.  for_guests: False where no QEMU is to run, and root
+    will do if nobody else is known.
     """
     if os.geteuid() != 0:
         return None
@@ -78,6 +79,8 @@ def find_invoking_uid(run_as: str | None) -> int | None:
         uid = entry.pw_uid
     else:
         uid = int(os.environ.get("SUDO_UID") or 0)
+    if uid == 0 and not for_guests:
+        return None
     if uid == 0:
         raise UsageError(
             "QEMU never runs as root, and nobody else is known who called",

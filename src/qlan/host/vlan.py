@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from qlan.host.run import run
-from qlan.resources.model import Bridge, Resource, Tap
+from qlan.resources.model import Bridge, Resource, Tap, Trunk
+from qlan.values import replace
 
 Ports = Mapping[str, Sequence[Mapping[str, Any]]]  # by interface name, as `bridge` prints them
 
@@ -24,7 +24,7 @@ def parse(text: str) -> Ports:
 
 
 def fill(ports: Ports, found: Mapping[str, Resource]) -> Iterator[Resource]:
-    """The bridges that look at VLANs, and their TAPs, with what they have."""
+    """The bridges that look at VLANs, and their TAPs and trunks, with what they have."""
     bridges = {one.name: one for one in found.values() if isinstance(one, Bridge) and one.vlan_filtering}
     for one in found.values():
         rows = ports.get(one.name, ()) if isinstance(one, Bridge | Tap) else ()
@@ -32,6 +32,10 @@ def fill(ports: Ports, found: Mapping[str, Resource]) -> Iterator[Resource]:
             yield replace(one, vlan=_untagged(rows) or 0)
         elif isinstance(one, Tap) and one.bridge in bridges:
             yield replace(one, vlan=_untagged(rows), trunk=_tagged(rows))
+        elif isinstance(one, Trunk) and one.bridge in bridges:
+            near, far = ports.get(one.near, ()), ports.get(one.far, ())
+            same = _tagged(near) == _tagged(far) and _untagged(near) is _untagged(far) is None
+            yield replace(one, vlans=_tagged(near), whole=one.whole and same)
 
 
 def _untagged(rows: Sequence[Mapping[str, Any]]) -> int | None:
