@@ -7,7 +7,6 @@ What the other form cannot say stays as it was, with a note.  NICs keep the addr
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
 
 from qlan.cmdline.check import HELP, NESTED, backend_name
 from qlan.cmdline.model import Clause, CommandLine, Form, Kind, Other
@@ -16,6 +15,7 @@ from qlan.cmdline.shell import Word
 from qlan.cmdline.tokens import Setting, Spelling
 from qlan.cmdline.values import is_multicast_mac
 from qlan.cmdline.wiring import MAX_NICS, Card, Plug, Wiring, check_globals, pci_slot, rules_for, wire
+from qlan.values import Struct, Value, field, replace
 
 Part = Clause | Other
 
@@ -25,24 +25,21 @@ _OWN_TO_DEVICE = frozenset({"driver", "netdev", "mac", "id"})
 _STANDS_IN = "virtio-net-pci"  # for a NIC whose model the machine chooses, and nobody here knows
 
 
-@dataclass(frozen=True, slots=True)
-class Note:
+class Note(Value):
     """Something that stayed as it was, or changed beside the form.  offset: of its option in the text."""
 
     offset: int
     what: str
 
 
-@dataclass(frozen=True, slots=True)
-class Converted:
+class Converted(Value):
     """line: the new command line.  notes: what could not be said; empty where all was."""
 
     line: CommandLine
     notes: tuple[Note, ...]
 
 
-@dataclass(slots=True)
-class _Edit:
+class _Edit(Struct):
     """What becomes of the parts: those not named stay."""
 
     line: CommandLine

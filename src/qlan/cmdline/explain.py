@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from ipaddress import IPv4Address
 
 from qlan.cmdline.check import asks_help
@@ -17,12 +16,12 @@ from qlan.cmdline.usermode import UserMode, read_user_mode
 from qlan.cmdline.warn import SHARED, HelperRefusal, warnings_of
 from qlan.cmdline.wiring import Card, Wiring, wire
 from qlan.facts.machine import Facts
+from qlan.values import Value
 
 _EMPTY = Word("")
 
 
-@dataclass(frozen=True, slots=True)
-class NetdevView:
+class NetdevView(Value):
     """A netdev in words.  subnet, guest: of a user-mode network, else "".  nics: the names of those plugged into it."""
 
     id: str
@@ -33,8 +32,7 @@ class NetdevView:
     nics: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class NicView:
+class NicView(Value):
     """A NIC in words.  netdevs: the ids of all it hears.  mac_is_default: QEMU counts it up from 52:54:00:12:34:56.
 
     offset: of its option in the text.  is_shared: other guests may be on what it hears.
@@ -49,8 +47,7 @@ class NicView:
     is_shared: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class ForwardView:
+class ForwardView(Value):
     """A host port that leads into the guest.  listens: address or socket; who: who can connect, in words.
 
     offset: of its netdev's option in the text.
@@ -66,8 +63,7 @@ class ForwardView:
     offset: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Explanation:
+class Explanation(Value):
     """ok: QEMU would take the words.  errors, warnings: with their places.  convertible: to `nic`, to `netdev`."""
 
     ok: bool

@@ -8,18 +8,17 @@ QEMU has no IPv6 form of either (its own FIXME, still so in 10.2): an address in
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from ipaddress import IPv4Address
 
 from qlan.cmdline.values import parse_ipv4, parse_port
+from qlan.values import Value
 
 _UNIX_SINCE = (10, 2)
 _STRTOI_SINCE = (10, 0)  # before it an empty host port meant 0; since then anything may follow a port's digits
 _LAST_DASH_SINCE = (11, 0)  # a dash in the socket's path
 
 
-@dataclass(frozen=True, slots=True)
-class HostForward:
+class HostForward(Value):
     """A way from the host into the guest.
 
     host_address None: all of the host's.  host_port 0: the kernel picks one.  guest_address None: the first lease.
@@ -34,8 +33,7 @@ class HostForward:
     path: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class GuestForward:
+class GuestForward(Value):
     """A way from the guest to something of QEMU's.  server None: the network's .4.  command: run for each connection
     where `is_command`, else the word for a character device."""
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 
 from qlan.cmdline.shell import Word, place
 from qlan.cmdline.tokens import Setting, first_value, last_value
 from qlan.errors import UsageError
+from qlan.values import Value
 
 
 class Form(StrEnum):
@@ -33,8 +33,7 @@ class Kind(StrEnum):
     REDIR = "redir"
 
 
-@dataclass(frozen=True, slots=True)
-class Fault:
+class Fault(Value):
     """Something that QEMU would refuse, or (`warning`) that is probably not what was meant.
 
     offset: where in the text, from 0; for an argument list, in the list joined by the shell's rules.  what: one line.
@@ -76,8 +75,7 @@ class CommandLineError(UsageError):
         return "\n".join(fault.shown(self.text) for fault in self.faults)
 
 
-@dataclass(frozen=True, slots=True)
-class Clause:
+class Clause(Value):
     """One network option with its argument.  settings: the inside.  is_network: False for a -device or -object that is
     none of our business (it stays as it was).  changed: render from the settings, not from the source."""
 
@@ -106,16 +104,14 @@ class Clause:
         return self.argument.offset(index)
 
 
-@dataclass(frozen=True, slots=True)
-class Other:
+class Other(Value):
     """Anything else: an option with its argument if it has one, a disk image, a variable.  name: the option, or ""."""
 
     words: tuple[Word, ...]
     name: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class CommandLine:
+class CommandLine(Value):
     """A whole command line.
 
     lead: assignments and words before the program (`sudo -E`).  program: None for a piece without one.
@@ -145,8 +141,7 @@ class CommandLine:
         return None
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(Value):
     """What was understood, and what QEMU would refuse of it."""
 
     line: CommandLine

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from qlan.cmdline.usermode import UserMode
 from qlan.cmdline.wiring import Plug
+from qlan.values import Value
 
 
-@dataclass(frozen=True, slots=True)
-class Reach:
+class Reach(Value):
     """what: the netdev in a few words.  guests, host, outside, inbound: which other guests, the host, the outside the
     guest reaches, and who reaches the guest.  far: the picture's other end."""
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib.resources import files
 from typing import Any
+
+from qlan.values import Value, replace
 
 Version = tuple[int, ...]
 
@@ -20,8 +21,7 @@ _PROPERTY = re.compile(r"^\s+(\S+?)=<([^>]+>?)>", re.MULTILINE)
 _INTEGERS = frozenset({"int", "int32", "int64", "uint16", "uint32", "uint64", "size"})
 
 
-@dataclass(frozen=True, slots=True)
-class Option:
+class Option(Value):
     """An option of a netdev type.  kind: str, bool, int, uint16, ..., size, list, addr, or words joined by `|`."""
 
     name: str
@@ -29,8 +29,7 @@ class Option:
     required: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class BackendType:
+class BackendType(Value):
     """A netdev type.  since: the version that brought it.  needs: QEMU's build switch for it, or ""."""
 
     name: str
@@ -39,8 +38,7 @@ class BackendType:
     options: Mapping[str, Option]
 
 
-@dataclass(frozen=True, slots=True)
-class DeviceModel:
+class DeviceModel(Value):
     """A network device.  bus: PCI, ISA, usb-bus, ..., alias: its other name or "", options: property -> type."""
 
     name: str
@@ -49,8 +47,7 @@ class DeviceModel:
     options: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class Rules:
+class Rules(Value):
     """One version's language.
 
     compiled: netdev types in the program (in Debian's, unless it is asked).  others: devices that are no network
@@ -146,8 +143,7 @@ def rules(version: str = "") -> Rules:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Folded:
+class _Folded(Value):
     """Reads ranges `[first, last, fact]` for one version; the last range that holds wins."""
 
     snapshots: list[str]

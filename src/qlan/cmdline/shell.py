@@ -9,7 +9,8 @@ tutorials, and a shell would break the command there.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+from qlan.values import Value
 
 _PROMPT = re.compile(
     r"[ \t]*(?:\([\w.-]+\)[ \t]*)?"
@@ -26,8 +27,7 @@ _SAFE = re.compile(r"[A-Za-z0-9_@%+=:,./-]+", re.ASCII)
 _VARIABLE = re.compile(r"\$(?:\{[^}]*\}|\w+|[@*#?$!-])")
 
 
-@dataclass(frozen=True, slots=True)
-class Word:
+class Word(Value):
     """One word.  text: after the shell's quotes, `$...` kept.  source: as written ("" for a word of ours).
 
     start: offset of the source in the whole text, from 0.  expands: the shell would put something in place of a part.
@@ -47,8 +47,7 @@ class Word:
         return self.columns[index] if index < len(self.columns) else self.columns[-1] + 1
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
+class Command(Value):
     """One simple command.  before: assignments and `sudo`-like words in front.  after: redirections."""
 
     words: tuple[Word, ...]

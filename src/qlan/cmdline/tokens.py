@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
+
+from qlan.values import Value, replace
 
 _KEYVAL_KEY = re.compile(r"[a-zA-Z0-9_-]+(?:\.[a-zA-Z0-9_-]+)*", re.ASCII)
 _SINGLE_QUOTED = re.compile(r""""(?:[^"\\]|\\.)*"|'((?:[^'\\]|\\.)*)'""")
@@ -29,8 +30,7 @@ class Spelling(StrEnum):
     NULL = "null"  # in JSON, where QEMU wants it nowhere
 
 
-@dataclass(frozen=True, slots=True)
-class Setting:
+class Setting(Value):
     """One `key=value`.  start, value_start: offsets in the argument, from 0.  exact: JSON's own value, else None."""
 
     key: str

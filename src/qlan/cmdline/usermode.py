@@ -7,7 +7,6 @@ first lease (.15) with it; saying only one of ipv4= and ipv6= turns the other on
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 from qlan.cmdline.forwards import (
@@ -19,12 +18,12 @@ from qlan.cmdline.forwards import (
 )
 from qlan.cmdline.model import Clause, Fault, Form
 from qlan.cmdline.values import parse_bool, parse_ipv4, parse_ipv6, parse_number
+from qlan.values import Value
 
 _NAME_BYTES = 255
 
 
-@dataclass(frozen=True, slots=True)
-class UserMode:
+class UserMode(Value):
     """What the guest of a user-mode NIC sees.  dns: the forwarder's address, not the resolver behind it."""
 
     ipv4: bool

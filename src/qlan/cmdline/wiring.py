@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address
+from typing import ClassVar
 
 from qlan.cmdline.check import HELP, backend_name, check_value, fault_at, is_open
 from qlan.cmdline.forwards import parse_host_forward
@@ -18,6 +18,7 @@ from qlan.cmdline.schema import Rules
 from qlan.cmdline.tokens import last_value, split_settings
 from qlan.cmdline.values import parse_device_mac, parse_nic_mac
 from qlan.names import nearest
+from qlan.values import Partly, Value, field, fill_in, replace
 
 MAX_NICS = 8  # net/net.h: those of -nic and -net nic together
 _ONE_SPACE_SINCE = (6, 0)  # before it -netdev and -nic could share an id
@@ -25,8 +26,7 @@ _STRICT_GLOBALS_SINCE = (9, 0)  # since then a wrong property of any model stops
 FIRST_MAC = 0x525400123456  # the first NIC without mac=; the next ones count up
 
 
-@dataclass(frozen=True, slots=True)
-class Plug:
+class Plug(Value):
     """A netdev.  id: its own, or one of ours (`nic1`, `net0`) where none was said.  hub: the hub it is on, or None.
 
     clause None: the user-mode network that QEMU makes where nothing was said.
@@ -38,8 +38,7 @@ class Plug:
     hub: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Card:
+class Card(Value):
     """A NIC.  netdev: the id of what it is plugged into, or "".  mac: as the guest sees it.  own_mac: it was said."""
 
     name: str
@@ -51,14 +50,14 @@ class Card:
     hub: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Wiring:
+class Wiring(Partly):
     """All of one command line's network."""
 
     plugs: tuple[Plug, ...]
     cards: tuple[Card, ...]
-    _by_id: dict[str, Plug] = field(init=False, compare=False, repr=False)
-    _by_hub: dict[int, tuple[Plug, ...]] = field(init=False, compare=False, repr=False)
+    _by_id: dict[str, Plug] = field(default_factory=dict)
+    _by_hub: dict[int, tuple[Plug, ...]] = field(default_factory=dict)
+    UNCOMPARED: ClassVar[frozenset[str]] = frozenset({"_by_id", "_by_hub"})
 
     def __post_init__(self) -> None:
         """Index: a line of 100 kB can have thousands of both."""
@@ -66,8 +65,8 @@ class Wiring:
         for plug in self.plugs:
             if plug.hub is not None and plug.type != "hubport":
                 by_hub.setdefault(plug.hub, []).append(plug)
-        object.__setattr__(self, "_by_id", {plug.id: plug for plug in reversed(self.plugs)})
-        object.__setattr__(self, "_by_hub", {hub: tuple(plugs) for hub, plugs in by_hub.items()})
+        fill_in(self, "_by_id", {plug.id: plug for plug in reversed(self.plugs)})
+        fill_in(self, "_by_hub", {hub: tuple(plugs) for hub, plugs in by_hub.items()})
 
     def plug(self, name: str) -> Plug | None:
         """The netdev of that id; of two the first."""

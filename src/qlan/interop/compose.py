@@ -7,18 +7,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
 from ipaddress import IPv4Address
 from pathlib import Path
 
-from qlan.errors import TopologyError, UsageError
+from qlan.errors import UsageError
 from qlan.interop.imported import Imported, Notes, Place, Source, our_name
+from qlan.problems import TopologyError
 from qlan.topology.document import Mapping, Node, Scalar, compose
 from qlan.topology.document import Sequence as Items
 from qlan.topology.forwards import ANY, parse_port
 from qlan.topology.guests import parse_memory
 from qlan.topology.model import Dhcp, Disk, Forward, Guest, Network, Nic, Protocol, Topology, UserNetwork
 from qlan.topology.scalars import Unreadable, parse_address, parse_mac, parse_subnet
+from qlan.values import Value, replace
 
 _PORT = re.compile(
     r"(?:(?P<address>[0-9]+(?:\.[0-9]+){3}):)?(?:(?P<host>[0-9]+):)?(?P<guest>[0-9]+)(?:/(?P<protocol>tcp|udp))?"
@@ -26,8 +27,7 @@ _PORT = re.compile(
 _DEFAULT = "default"
 
 
-@dataclass(frozen=True, slots=True)
-class _Names:
+class _Names(Value):
     """Our names of the file's networks."""
 
     networks: dict[str, str]

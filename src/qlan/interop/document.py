@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
-from qlan.errors import Problem, TopologyError
 from qlan.interop.imported import HEAD, Imported, Notes, Place
 from qlan.names import bracketed, endpoint
+from qlan.problems import Problem, TopologyError
 from qlan.topology.check import check_written
 from qlan.topology.load import parse
 from qlan.topology.model import (
@@ -29,6 +28,8 @@ from qlan.topology.model import (
     UserNetwork,
     trunk_words,
 )
+from qlan.topology.reverse import reverse_text
+from qlan.values import Value
 
 _PLAIN = re.compile(r"[A-Za-z_/.][A-Za-z0-9_/.+-]*(?: [A-Za-z0-9_/.+=-]+)*", re.ASCII)
 _ADDRESS = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}(?:/[0-9]{1,2}|-[0-9.]+)?", re.ASCII)
@@ -37,8 +38,7 @@ _SPECIAL = frozenset({"null", "true", "false", "yes", "no", "on", "off", "y", "n
 _ROUNDS_MAX = 50
 
 
-@dataclass(frozen=True, slots=True)
-class _Noted:
+class _Noted(Value):
     """A mapping or a list item with the notes that stand above it."""
 
     value: object
@@ -249,10 +249,12 @@ def _nic(nic: Nic) -> dict[str, object]:
          address6=nic.address6)  # fmt: skip
     if nic.forwards:
         found["forwards"] = [_forward(forward) for forward in nic.forwards]
+    if nic.reverse:
+        found["reverse"] = [reverse_text(one) for one in nic.reverse]
     _put(found, boot="network" if nic.boot else None, link=None if nic.link_up else "down", mtu=nic.mtu_bytes)
     if nic.trunk:
         found["trunk"] = trunk_words(nic.trunk)
-    _put(found, vlan=nic.vlan, isolated=nic.isolated, rate=_rate(nic.rate) if nic.rate else None)
+    _put(found, vlan=nic.vlan, isolated=nic.isolated, rate=_rate(nic.rate) if nic.rate else None, vhost=nic.vhost)
     return found
 
 

@@ -6,25 +6,22 @@ networks a guest is on, nothing has to be laid out by trial.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from qlan.interop.settled import Settled, ends_of
 from qlan.names import bracketed, endpoint
 from qlan.topology.model import HOST_KINDS, Forward, Guest, Network, Nic
+from qlan.values import Value
 
 HOST_TITLE = "this machine"
 
 
-@dataclass(frozen=True, slots=True)
-class Rail:
+class Rail(Value):
     """A network.  words: its kind, subnet, ...; from the most important on."""
 
     name: str
     words: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(Value):
     """A line of a box.  network: the rail that it runs to, "" for none.  outside: it runs to the outside world by
     user-mode networking.  is_down: the cable is pulled."""
 
@@ -34,8 +31,7 @@ class Row:
     is_down: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Box:
+class Box(Value):
     """A guest, or this machine."""
 
     title: str
@@ -43,8 +39,7 @@ class Box:
     is_host: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Drawing:
+class Drawing(Value):
     """The whole picture."""
 
     title: str

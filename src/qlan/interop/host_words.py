@@ -7,6 +7,7 @@ from qlan.render import shaping
 from qlan.resources.link import STP_TIMERS_S
 from qlan.topology import ports
 from qlan.topology.model import HOST_KINDS, OUTSIDE_KINDS, Guest, Network, bridge_of
+from qlan.topology.reverse import reverse_text
 
 
 def head(lab: Settled) -> list[str]:
@@ -16,6 +17,7 @@ def head(lab: Settled) -> list[str]:
         own = [str(index) for index, nic in enumerate(guest.nics) if nic.user]
         if own:
             found.append(f"Guest {guest.name}: NIC {', '.join(own)} is user-mode networking, a matter of QEMU alone.")
+        found += [f"Guest {guest.name}: {words}." for words in reverse_words(guest)]
     for network in lab.topology.networks:
         found += crowded(network, lab)
         if network.kind not in HOST_KINDS and network not in lab.bridged:
@@ -29,6 +31,15 @@ def head(lab: Settled) -> list[str]:
                 f"Network {network.name} is not said: {there or f'a {network.kind} is a matter of QEMU alone'}."
             )
     return found
+
+
+def reverse_words(guest: Guest) -> list[str]:
+    """Services of the host for the guest, which no other format knows."""
+    return [
+        f"NIC {index}: reverse: {reverse_text(one)} is not said: a process of qlan's serves it"
+        for index, nic in enumerate(guest.nics)
+        for one in nic.reverse
+    ]
 
 
 def crowded(network: Network, lab: Settled) -> list[str]:

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
 from typing import TypeVar
 
 from qlan.names import NAME_MAX
 from qlan.topology.checks.names import name_fault
 from qlan.topology.model import Topology
 from qlan.topology.scalars import Unreadable
+from qlan.values import Value, field
 
 T = TypeVar("T")
 Place = tuple[str | int, ...]
@@ -21,8 +21,7 @@ Place = tuple[str | int, ...]
 HEAD: Place = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Notes:
+class Notes(Value):
     """Notes by place, in the order in which they were found; the same one is kept once."""
 
     by_place: dict[Place, list[str]] = field(default_factory=dict)
@@ -53,8 +52,7 @@ class Notes:
         return sum(len(texts) for texts in self.by_place.values())
 
 
-@dataclass(frozen=True, slots=True)
-class Imported:
+class Imported(Value):
     """The result.  source: what it was made of, in words for the head of the file."""
 
     topology: Topology
@@ -62,8 +60,7 @@ class Imported:
     source: str
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(Value):
     """A foreign text with its name.  folder: the name of the folder that it is in, or ""."""
 
     name: str

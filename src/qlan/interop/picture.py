@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import textwrap
-from dataclasses import dataclass
 
 from qlan.interop.drawing import Box, Drawing, Rail, Row
+from qlan.values import Value
 
 _GAP = 2
 _OUTSIDE = Rail("outside", ("by user mode",))
 
 
-@dataclass(frozen=True, slots=True)
-class Pens:
+class Pens(Value):
     """The letters that lines are drawn with."""
 
     across: str
@@ -132,8 +131,7 @@ def _box(box: Box, left: int, pens: Pens) -> list[tuple[str, Row | None]]:
     return [*found, (f"{bottom_left}{pens.across * inner}{bottom_right}", None)]
 
 
-@dataclass(frozen=True, slots=True)
-class _Pen:
+class _Pen(Value):
     """pens, and which rails are drawn in this line."""
 
     pens: Pens

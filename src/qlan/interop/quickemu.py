@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +13,14 @@ from qlan.topology.forwards import ANY, parse_port
 from qlan.topology.guests import CPUS_MAX, parse_memory
 from qlan.topology.model import Disk, Forward, Guest, Nic, Protocol, Topology, UserNetwork
 from qlan.topology.scalars import Unreadable, parse_integer, parse_mac
+from qlan.values import Struct, field
 
 _ASSIGNMENT = re.compile(r"^[ \t]*(\w+)=(\([^)]*\)|\"[^\"]*\"|'[^']*'|[^\s#]*)[ \t]*(?:#.*)?$", re.MULTILINE)
 _SSH_PORT = "22220"  # quickemu's first try
 _DISPLAYS = {"sdl": "sdl", "gtk": "gtk", "none": "none", "spice": "spice", "spice-app": "spice"}
 
 
-@dataclass(slots=True)
-class _Reading:
+class _Reading(Struct):
     """One configuration on its way."""
 
     place: Place

@@ -6,7 +6,6 @@ Topology in, Topology out, so that an exporter looks at one thing only and a rou
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface
 
 from qlan import names
@@ -28,10 +27,10 @@ from qlan.topology.model import (
     trunk_words,
 )
 from qlan.topology.prefixes import host_address6
+from qlan.values import Value, replace
 
 
-@dataclass(frozen=True, slots=True)
-class File:
+class File(Value):
     """One file of an export.  path: relative, where it belongs below the root (or any folder, for a lone file).
 
     secret: the program refuses it unless nobody else can read it.
@@ -42,8 +41,7 @@ class File:
     secret: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Settled:
+class Settled(Value):
     """A lab whose topology has no None where a value is needed.  facts: of the machine that it was settled on."""
 
     topology: Topology

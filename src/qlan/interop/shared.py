@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
 
 from qlan.interop.imported import Notes, Place, our_name
 from qlan.topology.model import Guest, Network
+from qlan.values import Struct, field, replace
 
 
-@dataclass(slots=True)
-class Shared:
+class Shared(Struct):
     """Networks by what they were called in the foreign file: `("bridge", "br0")`, `("multicast", "230.0.0.1:1234")`."""
 
     notes: Notes

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from qlan.interop.drawing import Box, Drawing, Rail, Row, draw
 from qlan.interop.markup import element, escape_text
 from qlan.interop.settled import File, Settled
+from qlan.values import Value
 
 _ROW, _PAD, _GAP = 22, 12, 26  # heights in pixels: a row, within a box, between boxes
 _LETTER = 7.3  # the widest that a letter of 12 px monospace gets
@@ -20,8 +20,7 @@ text{font:12px ui-monospace,'DejaVu Sans Mono',Menlo,Consolas,monospace;fill:#1f
 """
 
 
-@dataclass(frozen=True, slots=True)
-class _Plan:
+class _Plan(Value):
     """Where things are.  places: x of each rail."""
 
     rails: list[Rail]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 from ipaddress import AddressValueError, IPv4Address, IPv4Network, IPv6Address
 
 from qlan.topology.model import OUTSIDE_KINDS, Dhcp, Network
 from qlan.topology.options import parse_option, parse_value
 from qlan.topology.scalars import Unreadable, parse_address, parse_address6, parse_domain, parse_subnet
+from qlan.values import replace
 
 Records = tuple[tuple[str, IPv4Address | IPv6Address], ...]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -16,6 +15,7 @@ from qlan.topology.guests import CPUS_MAX, MEMORY_MAX, MEMORY_MIN
 from qlan.topology.model import Disk, Guest
 from qlan.topology.scalars import parse_integer, parse_word
 from qlan.topology.vocabulary import DISK_FORMATS
+from qlan.values import replace
 
 _MEMORY_UNITS = {
     "b": 1, "bytes": 1, "KB": 1000, "k": 1 << 10, "KiB": 1 << 10, "MB": 10**6, "M": 1 << 20, "MiB": 1 << 20,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
 
 from qlan.interop.imported import Notes, Place
@@ -13,6 +12,7 @@ from qlan.names import MODEL_ALIASES
 from qlan.topology.forwards import ANY, parse_port
 from qlan.topology.model import Forward, Nic, Protocol, UserNetwork
 from qlan.topology.scalars import MTU_MAX, MTU_MIN, parse_address, parse_integer, parse_mac, parse_word
+from qlan.values import replace
 
 _ALIASES = {name: alias for alias, name in MODEL_ALIASES.items()}
 _MODELS = {"virtio-transitional": "virtio", "virtio-non-transitional": "virtio"}
@@ -33,6 +33,8 @@ def read_interface(tag: Tag, place: Place, shared: Shared, groups: Groups, notes
             place, "mtu", tag.value("mtu", "size"), lambda said: parse_integer(said, MTU_MIN, MTU_MAX)
         ),
     )
+    if kind != "user":
+        nic = replace(nic, vhost={"vhost": True, "qemu": False}.get(tag.value("driver", "name") or ""))
     if kind != "user" and tag.value("port", "isolated") == "yes":
         nic = replace(nic, isolated=True)
     if model in _MODELS:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field, replace
 from ipaddress import (
     AddressValueError,
     IPv4Address,
@@ -31,6 +30,7 @@ from qlan.topology.scalars import (
     parse_integer,
     parse_ipv6_prefix,
 )
+from qlan.values import Struct, field, replace
 
 # forward mode -> our nearest kind, and what is lost
 _MODES = {
@@ -47,8 +47,7 @@ _OWN_BRIDGE = re.compile(r"virbr[0-9]+", re.ASCII)  # libvirt's own choice of a 
 _UNITS = {"seconds": 1, "minutes": 60, "hours": 3600}
 
 
-@dataclass(slots=True)
-class Hosts:
+class Hosts(Struct):
     """Reserved addresses.  by_network: (MAC or "", name, address); by_name6: of IPv6, by network and guest.
 
     domain: the lab's name, said by a network.

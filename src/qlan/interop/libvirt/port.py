@@ -5,16 +5,14 @@ An interface's own word comes first, then its group's, then its network's (forma
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 from qlan.interop.imported import Notes, Place
 from qlan.interop.markup import Tag
 from qlan.topology.model import Rate, trunk_words
 from qlan.topology.scalars import parse_rate, parse_vlan
+from qlan.values import Struct, Value, field
 
 
-@dataclass(frozen=True, slots=True)
-class Port:
+class Port(Value):
     """rate: None, nothing is said.  vlan: that of its untagged frames; trunk: those that pass with their tags."""
 
     rate: Rate | None = None
@@ -38,8 +36,7 @@ class Port:
 NOTHING = Port()
 
 
-@dataclass(slots=True)
-class Groups:
+class Groups(Struct):
     """The port groups of the networks: by (network, group); `""` is the group of who names none.
 
     unused: of a network's name, those that no interface has had yet, with what they are called.

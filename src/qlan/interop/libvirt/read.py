@@ -6,7 +6,6 @@ Every attribute and element is either understood or stands as a comment: `Tag.le
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from qlan.errors import UsageError
 from qlan.interop.imported import Imported, Notes, Source, our_name
@@ -16,6 +15,7 @@ from qlan.interop.libvirt.port import NOTHING, Groups
 from qlan.interop.markup import read_tags
 from qlan.interop.shared import Shared, place_of
 from qlan.topology.model import UNSERVED_KINDS, Guest, Network, Nic, Topology
+from qlan.values import replace
 
 
 def import_sources(sources: Sequence[Source]) -> Imported:

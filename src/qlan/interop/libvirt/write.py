@@ -200,6 +200,7 @@ def _devices(guest: Guest, lab: Settled) -> str:
         parts.append(_disk(disk, f"{prefix}{_letters(next(letters[prefix]))}", bus))
     for index, nic in enumerate(guest.nics):
         parts.append(_interface(nic, guest, index, lab))
+    parts += [comment(words) for words in host_words.reverse_words(guest)]
     if guest.cloud_init:
         parts.append(comment("cloud_init is not said: attach a NoCloud seed (cloud-localds makes one) as a cdrom"))
     parts += [element("serial", type_="pty"), element("console", type_="pty")]
@@ -236,6 +237,8 @@ def _interface(nic: Nic, guest: Guest, index: int, lab: Settled) -> str:
     if nic.user:
         parts += _user(nic.user, nic)
     parts.append(element("model", type_=_model(nic.model)))
+    if nic.network and nic.vhost is not None:
+        parts.append(element("driver", name="vhost" if nic.vhost else "qemu"))
     if nic.boot:
         parts.append(element("boot", order=index + 1))
     if not nic.link_up:
@@ -315,7 +318,7 @@ def _user(user: UserNetwork, nic: Nic) -> list[str]:
 def _said(user: UserNetwork) -> dict[str, object]:
     """The options that differ from QEMU's defaults."""
     default = UserNetwork()
-    found = {name: getattr(user, name) for name in UserNetwork.__dataclass_fields__}
+    found = {name: getattr(user, name) for name in UserNetwork.__struct_fields__}
     return {key: _shown(value) for key, value in found.items() if value != getattr(default, key)}
 
 

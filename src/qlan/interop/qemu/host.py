@@ -7,19 +7,18 @@ kept as text.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from ipaddress import IPv4Interface, IPv6Interface
 
 from qlan.interop.qemu.server import Server, read_server
 from qlan.topology.scalars import parse_rate
+from qlan.values import Struct, field
 
 _LEADS = ("sudo", "doas", "env", "exec", "do", "then", "else", "time", "nohup")
 _SILENT = ("set", "exit", "done", "fi", "true", ":", "wait", "shopt", "trap", "umask", "export")
 _OUTSIDE = ("iptables", "nft", "sysctl", "firewall-cmd", "ufw")
 
 
-@dataclass(slots=True)
-class HostSide:
+class HostSide(Struct):
     """What is known about the host's links.  Addresses are by (namespace, link); masters: port -> bridge."""
 
     bridges: list[str] = field(default_factory=list)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from qlan.topology.guests import parse_memory
 from qlan.topology.model import Disk
 from qlan.topology.scalars import Unreadable, parse_integer, parse_word
 from qlan.topology.vocabulary import DISK_FORMATS, INTERFACES
+from qlan.values import Struct, field
 
 _QEMU_MEMORY = 128 << 20  # hw/core/machine.c
 _OWN = {  # what qlan sees to itself
@@ -40,8 +40,7 @@ _KVM_PROGRAM = re.compile(r"(?:.*/)?(?:qemu-)?kvm")
 _ARCH = re.compile(r"(?:.*/)?qemu-system-([\w-]+?)(?:\.exe)?")
 
 
-@dataclass(slots=True)
-class Parts:
+class Parts(Struct):
     """A guest while its command line is read.  place: where its notes belong."""
 
     notes: Notes

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from ipaddress import IPv4Address
 from pathlib import Path
 
@@ -24,22 +23,22 @@ from qlan.topology.scalars import (
     parse_ipv6_prefix,
     parse_mac,
 )
+from qlan.values import Value, replace
 
 _ALIASES = {name: alias for alias, name in MODEL_ALIASES.items()}
 _ANY = IPv4Address(0)
 _OF_QLAN = re.compile(r"([^/]+)/([^/]+)/\d+")  # what `qlan args` calls a NIC's place; no interface's name has a slash
 _SAID_OF_CARD = frozenset({"driver", "model", "mac", "macaddr", "netdev", "id", "type", "name", "host_mtu", "bootindex",
                            "romfile"})  # fmt: skip
-_SAID_OF_TAP = frozenset({"type", "id", "name", "ifname", "script", "br", "fd"})
-_NOTHING_OF_TAP = (("vhost", "off"), ("downscript", "no"))
+_SAID_OF_TAP = frozenset({"type", "id", "name", "ifname", "script", "br", "fd", "vhost"})
+_NOTHING_OF_TAP = (("downscript", "no"),)
 _SAID_OF_USER = frozenset({
     "type", "id", "net", "ip", "host", "dhcpstart", "dns", "domainname", "dnssearch", "hostname", "ipv4", "ipv6",
     "ipv6-net", "ipv6-prefix", "ipv6-prefixlen", "restrict", "tftp", "bootfile", "smb", "hostfwd", "guestfwd", "name",
 })  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
+class Context(Value):
     """What NICs are read with.  place: the guest's."""
 
     wiring: Wiring
@@ -123,7 +122,7 @@ def _on_hubport(card: Card, context: Context) -> bool:
 
 
 def _on(nic: Nic, network: str, *, link_up: bool = True, address: IPv4Address | None = None) -> Nic:
-    return Nic(network, None, nic.model, nic.mac, address, (), nic.boot, link_up, nic.mtu_bytes)
+    return replace(nic, network=network, address=address, link_up=link_up)
 
 
 def _user(nic: Nic, plug: Plug, index: int, context: Context) -> Nic:
@@ -193,6 +192,8 @@ def _passt(nic: Nic, plug: Plug, index: int, context: Context) -> Nic:
 def _tap(nic: Nic, plug: Plug, index: int, context: Context) -> Nic:
     said = plug.clause.value if plug.clause else lambda key: None
     _note_tap(plug, context.place(index), context)
+    vhost = {"on": True, "off": False}.get(said("vhost") or "")
+    nic = replace(nic, vhost=vhost if nic.model.startswith("virtio") else None)
     name = said("ifname") or ""
     bridge = context.host.masters.get(name) or said("br")
     if bridge is None and name and ("", name) in context.host.addresses:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import replace
 
 from qlan import cmdline
 from qlan.cmdline import Kind, Rules
@@ -21,6 +20,7 @@ from qlan.interop.qemu.machine import Parts, read_machine
 from qlan.interop.qemu.nics import Context, read_nics
 from qlan.interop.shared import Shared, place_of
 from qlan.topology.model import Guest, Ipv6, Network, Nic, Topology
+from qlan.values import replace
 
 _TYPED = re.compile(
     r"^[ \t]*#[ \t]+(?:sudo[ \t]+)?((?:ip|bridge|tc|iptables|sysctl|brctl|tunctl|dnsmasq)[ \t].*)$", re.MULTILINE

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
 from ipaddress import AddressValueError, IPv4Address, IPv4Interface, IPv6Address
 from pathlib import Path
 
 from qlan.interop.told import Records, read_record, with_dhcp_options
 from qlan.topology.model import Dhcp, Network
 from qlan.topology.scalars import Unreadable, parse_bootfile
+from qlan.values import Struct, field, replace
 
 _LEASE = re.compile(r"([0-9]+)([smhdw]?)")
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
@@ -25,8 +25,7 @@ _OURS = frozenset({  # options of dnsmasq that qlan's own server has too
 })  # fmt: skip
 
 
-@dataclass(slots=True)
-class Server:
+class Server(Struct):
     """What it was told.  given, given6: MAC -> address; modes6: the words of its IPv6 range."""
 
     interface: str = ""

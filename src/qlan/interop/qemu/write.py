@@ -109,7 +109,7 @@ def _server(network: Network, lab: Settled, interface: str) -> str:
 
 def _words_of_guest(guest: Guest, lab: Settled) -> list[str]:
     """What its command line cannot say."""
-    lines = []
+    lines = [f"# {words}" for words in host_words.reverse_words(guest)]
     for index, nic in enumerate(guest.nics):
         network = lab.topology.network(nic.network) if nic.network else None
         if network and not network.dhcp and nic.address and network.subnet and not guest.kernel:
@@ -183,18 +183,22 @@ def _user(user: UserNetwork, guest: Guest) -> resources.UserBackend:
     return resources.UserBackend.of(user, hostname=user.hostname or guest.name, backend="slirp")
 
 
+def _vhost(said: Nic) -> dict[str, str]:
+    return {} if said.vhost is None else {"vhost": "on" if said.vhost else "off"}
+
+
 def _netdev(nic: resources.Nic, said: Nic, guest: Guest, lab: Settled) -> str:
     network = lab.topology.network(said.network) if said.network else None
     if network and network.kind == "wire":
         own, other = (f"127.0.0.1:{port}" for port in wire_ports(network, guest, nic.index, lab))
         return str(Option("socket", id=qemu.netdev_id(nic), udp=other, localaddr=own))
     if network and network.kind == "macvtap":
-        return str(Option("tap", id=qemu.netdev_id(nic), fd=_MACVTAP_FD + nic.index))
+        return str(Option("tap", id=qemu.netdev_id(nic), fd=_MACVTAP_FD + nic.index, **_vhost(said)))
     if network and network.kind == "bridge":
         return str(Option("bridge", id=qemu.netdev_id(nic), br=bridge_of(network)))
     if not isinstance(nic.backend, resources.UserBackend):
         name = tap_name(guest, nic.index)
-        return str(Option("tap", id=qemu.netdev_id(nic), ifname=name, script="no", downscript="no"))
+        return str(Option("tap", id=qemu.netdev_id(nic), ifname=name, script="no", downscript="no", **_vhost(said)))
     forwards = [
         resources.PortForward(
             guest.name, nic.index, one.protocol, one.host_address, one.host_port or 0, one.guest_address, one.guest_port
