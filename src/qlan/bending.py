@@ -7,7 +7,6 @@ find it again.  It is planned, undone on failure and survives a crash like any o
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from qlan import status
@@ -28,6 +27,7 @@ from qlan.resources.model import (
     WireBackend,
 )
 from qlan.topology.bends import WAYS, Bends, Impairment
+from qlan.values import replace
 
 _Alter = Callable[[Bends, Mapping[str, Resource]], Bends]
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 from qlan.errors import HostError, UsageError
@@ -16,13 +15,13 @@ from qlan.host import files
 from qlan.host.run import run
 from qlan.lab import Lab
 from qlan.realm import Realm
+from qlan.values import Value
 
 _RUNNING = Path("/run/systemd/system")  # sd_booted(3)
 _LINGER = Path("/var/lib/systemd/linger")
 
 
-@dataclass(frozen=True, slots=True)
-class Unit:
+class Unit(Value):
     """A lab's unit.  of_user: for the user's own systemd."""
 
     name: str

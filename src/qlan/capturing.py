@@ -10,7 +10,6 @@ import select
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
 from typing import Protocol
 
 from qlan.bpf import Instruction
@@ -24,6 +23,7 @@ from qlan.pcapng import Packet
 from qlan.planning import scope
 from qlan.render.qemu import netdev_id
 from qlan.resources.model import HOST, Bridge, Nic, Resource, Tap, TapBackend
+from qlan.values import Value
 
 _POLL_S = 0.05
 
@@ -50,8 +50,7 @@ class Source(Protocol):
         """Leave no trace."""
 
 
-@dataclass(frozen=True, slots=True)
-class Point:
+class Point(Value):
     """A place to listen at.  name: `web/0` or a network's; guest: "" for a network; link: "" inside QEMU."""
 
     name: str

@@ -6,18 +6,18 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from functools import partial
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 from typing import cast
 
-from qlan import journal, status
+from qlan import saving, status
 from qlan.errors import ConflictError, HostError, UsageError
-from qlan.host import files, present, relay, taken
+from qlan.host import present, relay, taken
 from qlan.lab import Lab
 from qlan.names import bracketed
 from qlan.networks import published
+from qlan.planning import scope
 from qlan.planning.plan import Plan
 from qlan.realm import Realm
 from qlan.resources.model import (
@@ -37,6 +37,7 @@ from qlan.topology import addressing
 from qlan.topology.forwards import parse_forwards
 from qlan.topology.model import Forward, Protocol, Topology
 from qlan.topology.scalars import Unreadable
+from qlan.values import Value, replace
 
 AnyForward = PortForward | PublishedPort
 
@@ -44,8 +45,7 @@ _DIGITS = re.compile(r"[0-9]+(/tcp|/udp)?", re.ASCII)
 _SLIRP_ROW = re.compile(r"(TCP|UDP)\[(\w+)\]\s+-?\d+\s+(\S+)\s+(\d+)\s", re.ASCII)  # `info usernet`, slirp's misc.c
 
 
-@dataclass(frozen=True, slots=True)
-class Open:
+class Open(Value):
     """A forward that is open.  backend: `slirp`, `passt`, `relay` or `nft`.  owner: the process that listens; with nft
     it serves only who comes by no entrance of the table.
 
@@ -147,47 +147,35 @@ def short(one: AnyForward) -> str:
 
 
 def _saved(lab: Lab, added: Sequence[tuple[AnyForward, str]], removed: Sequence[AnyForward]) -> str:
-    """The file's new text, before anything is done.  It is read again and must mean just that; UsageError.
-
-    added: each with its words.
-    """
+    """The file's new text, before anything is done.  UsageError.  added: each with its words."""
     from qlan.topology import edit
-    from qlan.topology.load import parse
 
-    source = _source(lab)
-    text = old = source.read_text(encoding="utf-8")
-    for one, words in added:
-        text = edit.with_forwards(text, one.guest, one.nic, [words])
-    for one in removed:
-        text = edit.without_forward(text, one.guest, one.nic, partial(_means, one))
-    before, after = (_meaning(parse(words, str(source))) for words in (old, text))
-    for one, words in added:
-        before[one.guest, one.nic].append(_bare(parsed([words])[0]))
-    for one in removed:
-        before[one.guest, one.nic] = [said for said in before[one.guest, one.nic] if said not in _own(one)]
-    if before != after:
-        raise UsageError("the file is written in a way that qlan cannot change safely", where=str(source),
-                         hint="write the change into it by hand, then `qlan up`")  # fmt: skip
-    return text
+    def edited(text: str) -> str:
+        for one, words in added:
+            text = edit.with_forwards(text, one.guest, one.nic, [words])
+        for one in removed:
+            text = edit.without_forward(text, one.guest, one.nic, partial(_means, one))
+        return text
+
+    def is_meant(before: Topology, after: Topology) -> bool:
+        wanted = _meaning(before)
+        for one, words in added:
+            wanted[one.guest, one.nic].append(_bare(parsed([words])[0]))
+        for one in removed:
+            wanted[one.guest, one.nic] = [said for said in wanted[one.guest, one.nic] if said not in _own(one)]
+        return wanted == _meaning(after)
+
+    return saving.new_text(source_of(lab), edited, is_meant)
 
 
 def _write(lab: Lab, texts: Sequence[str], forwards: Sequence[AnyForward]) -> None:
-    """The file, in one step; what is in it now is no longer beside it."""
     for text in texts:
-        source = _source(lab)
         with lab.locked():
-            record = lab.record
-            was_read = record is not None and journal.digest(source) == record.digest
-            real = source.resolve()
-            files.write(real, text, mode=real.stat().st_mode & 0o777)
-            if record is not None:
-                keys = {one.key for one in forwards}
-                left = tuple(line for line in record.unsaved if line[2:] not in keys)
-                digest = journal.digest(source) if was_read else record.digest
-                journal.write_record(lab.layout, replace(record, unsaved=left, digest=digest))
+            saving.write_done(lab.layout, source_of(lab), text, {one.key for one in forwards})
 
 
-def _source(lab: Lab) -> Path:
+def source_of(lab: Lab) -> Path:
+    """The file into which a change is saved.  UsageError if there is none."""
     record = lab.record
     if record is None or record.source is None:
         raise UsageError(f"lab `{lab.name}` has no file: it was started by `qlan run`", hint="leave out --save")
@@ -279,14 +267,17 @@ def _with_maps(wanted: Resources, lab: Lab) -> Resources:
     """With what leads callers to these ports in the host realm, past the relay."""
     if lab.realm is not Realm.HOST or not any(isinstance(one, PortMap | PublishedPort) for one in wanted.values()):
         return wanted
-    return published.complete(wanted, lab.name, published.Ways(taken.read_uplinks(), taken.read_links_of()))
+    kernel = taken.Kernel()
+    uplinks6, _ = taken.read_uplinks6(kernel)
+    ways = published.Ways(taken.read_uplinks(kernel), taken.read_links_of(kernel), uplinks6)
+    return published.complete(wanted, lab.name, ways)
 
 
 def _takes_forwards(nic: Nic, known: Mapping[str, Resource]) -> bool:
     """A user-mode NIC, or one on a bridge on which the realm itself has an address."""
     if nic.user is not None:
         return True
-    network = status.network_of(nic, known)
+    network = scope.network_of(nic, known)
     bridge = known.get(f"bridge/{network}")
     if not isinstance(bridge, Bridge) or bridge.namespace not in ("", "namespace/realm"):
         return False
@@ -294,7 +285,7 @@ def _takes_forwards(nic: Nic, known: Mapping[str, Resource]) -> bool:
 
 
 def _bridge(nic: Nic, known: Mapping[str, Resource]) -> Bridge:
-    bridge = known[f"bridge/{status.network_of(nic, known)}"]
+    bridge = known[f"bridge/{scope.network_of(nic, known)}"]
     assert isinstance(bridge, Bridge)
     return bridge
 
@@ -317,7 +308,7 @@ def _resource(forward: Forward, nic: Nic, known: Mapping[str, Resource], lab: La
         return PortForward(nic.guest, nic.index, forward.protocol, forward.host_address, forward.host_port,
                            forward.guest_address, forward.guest_port)  # fmt: skip
     address = forward.guest_address or address_of(nic, known, lab, forward.host_address.version)
-    return PublishedPort(nic.guest, nic.index, status.network_of(nic, known), forward.protocol, forward.host_address,
+    return PublishedPort(nic.guest, nic.index, scope.network_of(nic, known), forward.protocol, forward.host_address,
                          forward.host_port, address, forward.guest_port)  # fmt: skip
 
 
@@ -387,7 +378,7 @@ def _owner(one: AnyForward, backend: str, lab: Lab) -> str:
 def _open(one: AnyForward, lab: Lab, known: Mapping[str, Resource], counts: Mapping[str, int]) -> Open:
     nic = known.get(f"nic/{one.guest}/{one.nic}")
     backend = _backend(one, known)
-    network = status.network_of(nic, known) if isinstance(nic, Nic) else ""
+    network = scope.network_of(nic, known) if isinstance(nic, Nic) else ""
     return Open(
         one.guest,
         one.nic,

@@ -16,13 +16,13 @@ import re
 import stat
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from qlan.errors import ConflictError, Denied, HostError, MissingTool, UsageError
 from qlan.host import bridge_access, files
 from qlan.host.bridge_access import CONF
 from qlan.host.run import find_tool, run
+from qlan.values import Value
 
 _BY = "# by qlan host allow"
 _HEAD = "# made by qlan host allow"
@@ -31,8 +31,7 @@ _NO_END = " (the line before had no end)"
 _BIT = re.compile(rf"{_BY}: (?P<path>/.*) was (?P<mode>[0-7]{{4}})(?P<kept>, kept by dpkg-statoverride)?\n")
 
 
-@dataclass(frozen=True, slots=True)
-class Text:
+class Text(Value):
     """A file from one text to another; None: there is no such file.  mode, gid: of a new one (root's own always)."""
 
     path: Path
@@ -42,8 +41,7 @@ class Text:
     gid: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Mode:
+class Mode(Value):
     """The helper's mode from one to another.  kept: told to dpkg too, so that an upgrade does not undo it."""
 
     path: Path

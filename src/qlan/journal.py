@@ -12,7 +12,6 @@ import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field, replace
 from ipaddress import IPv4Address, IPv4Network, IPv6Network
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +21,8 @@ from qlan.host import files
 from qlan.realm import Realm
 from qlan.render.layout import Layout
 from qlan.resources import codec
-from qlan.resources.model import Forwarding, Ifb, Partition, PortMap, Resource, Resources, Shaping
+from qlan.resources.model import Forwarding, Ifb, Outlet, Partition, PortMap, Relay, Resource, Resources, Shaping
+from qlan.values import Value, asdict, field, replace
 
 if TYPE_CHECKING:
     from qlan.topology.bends import Bends
@@ -30,14 +30,14 @@ if TYPE_CHECKING:
     from qlan.topology.model import Picks
 
 _POLL_S = 0.05  # flock(2) has no time limit of its own
-_BY_THEMSELVES = (Shaping, Ifb, Partition, PortMap, Forwarding)  # what comes and goes with bends and ports
+_BY_THEMSELVES = (Shaping, Ifb, Partition, PortMap, Forwarding, Relay, Outlet)  # with bends and ports
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(Value):
     """What was wanted last.  digest: of the file's text, to see whether it was edited since.  unsaved: what is wanted
-    beside the file, as `+ KEY` and `- KEY`.  changes: NICs changed by hand, likewise.  bends: what stays until it is
-    taken back, whatever the file says.
+    beside the file, as `+ KEY`, `- KEY`, and `~ KEY` for another than the file's.  changes: NICs changed by hand,
+    likewise.  bends: what stays until it is taken back, whatever the file says.  bases: of guests that were changed by
+    hand, digests of what the file said then.  of_file: what the file has where `unsaved` says `-` or `~`.
     """
 
     lab: str
@@ -48,6 +48,8 @@ class Record:
     unsaved: tuple[str, ...] = ()
     changes: tuple[Change, ...] = ()
     bends: Bends | None = None
+    bases: dict[str, str] = field(default_factory=dict)
+    of_file: Resources = field(default_factory=dict)
 
 
 @contextmanager
@@ -138,38 +140,63 @@ def _sign(fd: int) -> None:
         return  # a full disk: the lock holds all the same, only its holder's name is missing
 
 
+_read: dict[Path, tuple[tuple[int, int, int], Record | None]] = {}  # the last one read, with its file's identity
+
+
 def read_record(layout: Layout) -> Record | None:
     """What was wanted last, or None if the lab is not up or the record is no longer readable (a damaged file; another
     version of qlan wrote it): what is there is found without it.
+
+    The record of a big lab takes a while to read, and a verb asks for it at every turn: the same file is read once.
     """
+    try:
+        status = layout.record.stat()
+    except OSError:
+        return _record_in(layout)
+    identity = (status.st_ino, status.st_mtime_ns, status.st_size)
+    known = _read.get(layout.record)
+    if known is None or known[0] != identity:
+        known = (identity, _record_in(layout))
+        _read.clear()
+        _read[layout.record] = known
+    return known[1]
+
+
+def _record_in(layout: Layout) -> Record | None:
     data = files.read_json(layout.record)
     try:
         source = Path(data["source"]) if data["source"] else None
         wanted = {one.key: one for one in map(codec.decode, data["wanted"])}
         unsaved = tuple(data.get("unsaved", ()))
-        return Record(
-            data["lab"], Realm(data["realm"]), source, data["digest"], wanted, unsaved, _changes(data), _bends(data)
-        )
+        of_file = {one.key: one for one in map(codec.decode, data.get("of_file", ()))}
+        by_hand = (unsaved, _changes(data), _bends(data), dict(data.get("bases", {})), of_file)
+        return Record(data["lab"], Realm(data["realm"]), source, data["digest"], wanted, *by_hand)
     except (ValueError, KeyError, TypeError, AttributeError):
         return None
 
 
-def unsaved(before: Record, wanted: Mapping[str, Resource]) -> tuple[str, ...]:
-    """What differs from the file when this is wanted instead of what was before: what goes back cancels out.
+def unsaved(before: Record, wanted: Mapping[str, Resource]) -> tuple[tuple[str, ...], Resources]:
+    """What differs from the file when this is wanted instead of what was before, and what the file has of it.
 
-    Bends are none of it, nor what they are made of; and what ports bring along is not worth a word.
+    What goes back cancels out.  Bends are none of it, nor what they are made of; and what ports bring along is not
+    worth a word.
     """
-    signs = {line[2:]: line[0] for line in before.unsaved}
+    signs, of_file = {line[2:]: line[0] for line in before.unsaved}, dict(before.of_file)
     old, new = (
         {key for key, one in found.items() if not isinstance(one, _BY_THEMSELVES)} for found in (before.wanted, wanted)
     )
-    for sign, keys in (("+", new - old), ("-", old - new)):
-        for key in sorted(keys):
-            if signs.get(key, sign) == sign:
-                signs[key] = sign
-            else:
-                del signs[key]
-    return tuple(f"{sign} {key}" for key, sign in signs.items())
+    for key in sorted(new - old):
+        signs[key] = "~" if key in signs else "+"
+        if wanted[key] == of_file.get(key):
+            del signs[key]
+    for key in sorted(old - new):
+        if signs.get(key) == "+":
+            del signs[key]
+        else:
+            of_file.setdefault(key, before.wanted[key])
+            signs[key] = "-"
+    lines = tuple(f"{sign} {key}" for key, sign in signs.items())
+    return lines, {key: one for key, one in of_file.items() if signs.get(key) in ("-", "~")}
 
 
 def _changes(data: Any) -> tuple[Change, ...]:
@@ -203,6 +230,7 @@ def is_edited(layout: Layout, record: Record | None) -> bool:
 def write_record(layout: Layout, record: Record) -> None:
     """Remember what is wanted from now on."""
     files.write(layout.record, record_text(record))
+    _read.clear()
 
 
 def record_text(record: Record) -> str:
@@ -216,6 +244,8 @@ def record_text(record: Record) -> str:
         "wanted": [codec.encode(one) for one in record.wanted.values()],
         **({"changes": [_change_data(one) for one in record.changes]} if record.changes else {}),
         **({"bends": asdict(record.bends)} if record.bends else {}),
+        **({"bases": record.bases} if record.bases else {}),
+        **({"of_file": [codec.encode(one) for one in record.of_file.values()]} if record.of_file else {}),
     }
     return json.dumps(data)
 

@@ -13,38 +13,38 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qlan import journal, lending, status
-from qlan.errors import TopologyError, UsageError
+from qlan import beside, journal, status
+from qlan.errors import UsageError
 from qlan.host import files, leases, present, user
 from qlan.host.process import STOP_GRACE_S
 from qlan.journal import Record
 from qlan.names import is_name, nearest
 from qlan.planning import scope
 from qlan.planning.plan import Plan, plan
+from qlan.problems import TopologyError
 from qlan.realm import Realm
 from qlan.render.enter import REALM
 from qlan.render.layout import Layout
-from qlan.resources.model import PortForward, PublishedPort, Resource, Resources
+from qlan.resources.model import LinkDns, PortForward, PublishedPort, Resource, Resources
 from qlan.status import LabStatus
+from qlan.values import Value, replace
 
 if TYPE_CHECKING:  # what a change needs and `qlan status` does not is imported where it is used
     from qlan.apply import Progress
-    from qlan.facts.machine import Facts, UsedSubnet
+    from qlan.facts.machine import Facts
     from qlan.live import RealHost
     from qlan.topology.bends import Bends
     from qlan.topology.changes import Change
-    from qlan.topology.model import Picks, Topology
+    from qlan.topology.model import Topology
 
 LOCK_WAIT_S = 60.0
 
 
-@dataclass(frozen=True, slots=True)
-class UpReport:
+class UpReport(Value):
     """What `up` did.  postponed: guests that must be restarted for the change, with the keys that differ."""
 
     plan: Plan
@@ -61,6 +61,8 @@ class Lab:
         self.digest = digest
         self.lock_wait_s = LOCK_WAIT_S
         self.changes: tuple[Change, ...] | None = None  # by hand: in the topology, not in the file; None: as before
+        self.bases: dict[str, str] = {}  # of guests that are changed by hand now: what the file says of them
+        self.discard = False  # go back to the file, whatever was changed by hand
         self.bends: Bends | None = None  # that stay until they are taken back; None: as before
 
     # --- where a lab comes from
@@ -128,7 +130,7 @@ class Lab:
     def record(self) -> Record | None:
         """What was wanted last; None if the lab is not up."""
         record = journal.read_record(self.layout)
-        return lending.living(self.layout, record) if record and record.changes else record
+        return beside.living(self.layout, record) if record and record.changes else record
 
     @property
     def is_up(self) -> bool:
@@ -206,22 +208,26 @@ class Lab:
     @cached_property
     def wanted(self) -> Resources:
         """What the topology means on this machine.  TopologyError with all problems, ConflictError, HostError."""
-        from qlan.networks.expand import expand
-        from qlan.topology import addressing
-        from qlan.topology.check import check
+        from qlan.networks.published import Ways
 
-        topology = self._topology()
-        facts = self.facts
-        problems = check(topology, facts, Path.exists)
-        if problems:
-            raise TopologyError(problems)
-        with journal.picking(self.layout, wait_s=self.lock_wait_s):
-            facts = replace(facts, used_subnets=(*facts.used_subnets, *self._picked_subnets()))
-            old = journal.read_picks(self.layout)
-            picks = addressing.complete(topology, old, facts)
-            if picks != old:
-                journal.write_picks(self.layout, picks)
-        return scope.pulled(expand(topology, picks, facts, self.realm), self.changes or ())
+        ways = Ways(self.facts.uplinks, self.facts.links_of, self.facts.uplinks6)
+        return beside.with_held(self._expanded(), self.record, self.held, ways)
+
+    @cached_property
+    def held(self) -> beside.Held:
+        """What was changed by hand and stays."""
+        return beside.held(self.record, self.layout, self.topology, discard=self.discard)
+
+    def _read_again(self, record: Record | None) -> None:
+        """Forget what is known if meanwhile something was changed by hand."""
+        if self.changes is None and beside.held(record, self.layout, self.topology, discard=self.discard) != self.held:
+            for name in ("held", "facts", "wanted"):
+                self.__dict__.pop(name, None)
+
+    def _expanded(self) -> Resources:
+        from qlan.meaning import find_wanted
+
+        return find_wanted(self._topology(), self.facts, self.realm, self.layout, wait_s=self.lock_wait_s)
 
     @cached_property
     def facts(self) -> Facts:
@@ -230,12 +236,13 @@ class Lab:
 
         topology = self._topology()
         user.check_realm(self.realm)
-        to_start = self.realm is Realm.HOST and any(one.found is None for one in topology.guests)
-        run_as = user.find_invoking_uid(topology.run_as) if to_start else None
+        starts = any(one.found is None for one in topology.guests)
+        run_as = user.find_invoking_uid(topology.run_as, for_guests=starts) if self.realm is Realm.HOST else None
         record = self.record
         held = record.wanted.values() if record else ()
-        own = [(one.protocol, one.host_port) for one in held if isinstance(one, PortForward | PublishedPort)]
-        return probe(topology, own_ports=own, run_as=run_as)
+        own = [one for one in held if isinstance(one, PortForward | PublishedPort)]
+        found = probe(topology, own_forwards=own, run_as=run_as)
+        return replace(found, resolved=True) if any(isinstance(one, LinkDns) for one in held) else found
 
     def read(self) -> tuple[Resources, Resources]:
         """(wanted last, present now), both by key."""
@@ -261,8 +268,8 @@ class Lab:
             status.guests(self.layout, wanted, there, pids),
             status.drift(wanted, there) if record else (f"! {self.layout.record} is not readable",),
             journal.is_edited(self.layout, record),
-            record.unsaved if record else (),
-            lending.by_hand(record) if record else (),
+            beside.unsaved(record) if record else (),
+            beside.by_hand(record) if record else (),
             record.bends.lines if record and record.bends else (),
         )
 
@@ -282,8 +289,9 @@ class Lab:
 
         start = time.monotonic()
         with self.locked():
-            wanted = self._scoped(guests)
             before = self.record
+            self._read_again(before)
+            wanted = self._scoped(guests)
             self._same_lab(before)
             known = before.wanted if before else {}
             with self._host(wanted, grace_s=grace_s) as host:
@@ -295,6 +303,8 @@ class Lab:
                     else {guest: keys for guest, keys in cut.items() if scope.is_edit(guest, wanted, known)}
                 )
                 scope.check_postponed(postponed, wanted, there)
+                if before and self.changes is None:
+                    self.held = beside.of_others(before, self.held, postponed)
                 wanted = scope.without(postponed, wanted, there)
                 again = frozenset(f"machine/{guest}" for guest in cut if guest not in postponed)
                 tools.require(step.after for step in plan(wanted, there).steps if step.after is not None)
@@ -319,6 +329,7 @@ class Lab:
             with self._host({}, grace_s=grace_s) as host:
                 there = give_back(host, host.read(), guests, grace_s)
                 known = scope.given_back(known, scope.adopted(known, guests))
+                self.held = beside.Held(before.changes, before.unsaved) if before else beside.Held()
                 wanted = scope.for_down(known, guests) if guests else {}
                 done = self._apply(host, wanted, there, progress=progress)
                 if not wanted:
@@ -352,7 +363,7 @@ class Lab:
         return done
 
     def change(self, alter: Callable[[Resources, Resources], Resources]) -> Plan:
-        """Have something else wanted than the file says, until the next whole `up`.
+        """Have something else wanted than the file says, as long as the file leaves that guest as it is.
 
         alter: what was wanted last and is there to what is wanted now.  A guest that ended stays so.  UsageError.
         """
@@ -363,7 +374,10 @@ class Lab:
             with self._host({}) as host:
                 there = host.read()
                 wanted = alter(dict(before.wanted), there)
-                record = self._record_of(wanted, journal.unsaved(before, wanted))
+                unsaved, of_file = journal.unsaved(before, wanted)
+                new = beside.Held((), unsaved).guests() - before.bases.keys() - set(scope.adopted(before.wanted))
+                self.bases = beside.bases(before.source, new)
+                record = replace(self._record_of(wanted, unsaved), of_file=of_file)
                 return self._apply(host, scope.for_repair(wanted, there), there, record=record)
 
     def wait(
@@ -388,7 +402,7 @@ class Lab:
                 f"the file of lab `{self.name}` is needed for this",
                 hint=f"-f {record.source}" if record and record.source else "give it with -f FILE",
             )
-        return self.topology if self.changes is not None else lending.with_adopted(self.topology, self.record)
+        return self.topology if self.changes is not None else beside.changed(self.topology, self.held)
 
     def _scoped(self, guests: Sequence[str]) -> Resources:
         record = self.record
@@ -397,6 +411,8 @@ class Lab:
             before = record.wanted if record else {}
             scope.check_guests([one for one in guests if one not in scope.adopted(before)], wanted)
             wanted = scope.for_up(wanted, before, guests)
+            if record and self.changes is None:
+                self.held = beside.of_others(record, self.held, set(scope.guest_names(before)) - set(guests))
         if record and record.bends:
             from qlan.networks.bending import bent
 
@@ -431,18 +447,14 @@ class Lab:
         """What is to be remembered while this is wanted.  unsaved: None: as before, unless the file was read."""
         topology, before = self.topology, self.record
         source = topology.source if topology else before.source if before else None
-        changes = self.changes
+        held = beside.still_held(before, wanted, self.held) if before else self.held
         if unsaved is not None and before:
-            changes = before.changes
-        else:
-            unsaved = (
-                scope.kept_lines(before.unsaved, wanted) if before and (changes is not None or not topology) else ()
-            )
-        if changes is None and before:
-            changes = scope.kept_changes(before.changes, before.wanted, wanted)
-        digest = self.digest or (before.digest if before else "")
+            held = beside.Held(before.changes, unsaved)
+        known = {**(before.bases if before else {}), **self.bases}
+        bases = {guest: known[guest] for guest in held.guests() if guest in known}
         bends = self.bends if self.bends is not None else before.bends if before else None
-        return Record(self.name, self.realm, source, digest, wanted, unsaved, changes or (), bends)
+        what = (self.name, self.realm, source, self.digest or (before.digest if before else ""), wanted)
+        return Record(*what, held.lines, held.changes, bends, bases, beside.of_file(before, held.lines))
 
     def _write_record(self, record: Record) -> None:
         """Its time says when the file was read; one that speaks of an older reading is no younger than any file."""
@@ -486,9 +498,3 @@ class Lab:
 
     def _same_lab(self, before: Record | None) -> None:
         journal.check_same(self.layout, before, self.name, self.realm, self.topology.source if self.topology else None)
-
-    def _picked_subnets(self) -> list[UsedSubnet]:
-        from qlan.facts.machine import UsedSubnet
-
-        others: dict[str, Picks] = dict(journal.other_picks(self.layout))
-        return [UsedSubnet(subnet, f"lab {lab}") for lab, picks in others.items() for subnet in picks.subnets.values()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import groupby
 from types import TracebackType
 
 from qlan import journal
@@ -11,10 +12,10 @@ from qlan.host.execute import Executor
 from qlan.host.process import STOP_GRACE_S
 from qlan.planning.plan import Action, Step
 from qlan.render import table
-from qlan.render.command import Command
+from qlan.render.command import Command, Stop
 from qlan.render.layout import Layout
 from qlan.render.scene import Scene
-from qlan.resources.model import Namespace, Resource, Resources
+from qlan.resources.model import Dnsmasq, Namespace, Resource, Resources
 
 
 class RealHost:
@@ -59,18 +60,27 @@ class RealHost:
 
 
 def commands(steps: Sequence[Step], scene: Scene) -> list[Command]:
-    """The commands of some steps, in their order; an implied step needs none."""
+    """The commands of some steps, in their order; an implied step needs none.
+
+    Servers that change are all stopped before one is started anew: two may have changed places.
+    """
     found: list[Command] = []
-    for step in steps:
-        if step.implied:
-            continue
-        if step.before is None:
-            found += table.create(step.resource, scene)
-        elif step.after is None:
-            found += table.delete(step.before, scene)
-        else:
-            found += table.change(step.before, step.after, scene)
+    for is_restart, group in groupby(steps, key=_changes_server):
+        lines = [command for step in group if not step.implied for command in _commands(step, scene)]
+        found += sorted(lines, key=lambda command: not isinstance(command, Stop)) if is_restart else lines
     return found
+
+
+def _changes_server(step: Step) -> bool:
+    return step.action is Action.CHANGE and isinstance(step.resource, Dnsmasq)
+
+
+def _commands(step: Step, scene: Scene) -> list[Command]:
+    if step.before is None:
+        return table.create(step.resource, scene)
+    if step.after is None:
+        return table.delete(step.before, scene)
+    return table.change(step.before, step.after, scene)
 
 
 def is_rootless(resources: Mapping[str, Resource]) -> bool:

@@ -1,4 +1,4 @@
-"""Other packet filters of this machine that drop what a lab's guests send or are sent: who, and what to do.
+"""What of this machine stands in a lab's way: who drops what its guests send or are sent, what ends; and what to do.
 
 A drop anywhere is one, whatever our own tables accept.
 """
@@ -6,20 +6,19 @@ A drop anywhere is one, whatever our own tables accept.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 
 from qlan.firewall import Drop, Packet, Row, drops
 from qlan.host import firewall
-from qlan.resources.model import HOST, Admission, Bridge, Dnsmasq, Filter, Forwarding, Resource
+from qlan.resources.model import HOST, Admission, Bridge, Dnsmasq, Filter, Forwarding, Resource, Uplink
+from qlan.values import Value, replace
 
 OWN = "qlan."  # how the names of our tables begin
 
 _DHCP, _DHCP6, _DNS = 67, 547, 53
 
 
-@dataclass(frozen=True, slots=True)
-class Obstacle:
-    """network: whose guests it concerns.  what: is dropped, and by whom; hint: what to do about it, as root."""
+class Obstacle(Value):
+    """network: whose guests it concerns.  what: is dropped, and by whom, or ends; hint: what to do, as root."""
 
     network: str
     what: str
@@ -32,7 +31,20 @@ def find(resources: Mapping[str, Resource]) -> list[Obstacle]:
     if not bridges:
         return []
     listing, bridged = firewall.read_listing(), firewall.bridged_families()
-    return judged(resources, listing, bridged) if listing else []
+    return [*_ending(resources), *(judged(resources, listing, bridged) if listing else ())]
+
+
+def _ending(resources: Mapping[str, Resource]) -> Iterator[Obstacle]:
+    """This machine's own addresses on a bridge of the LAN, whose DHCP client did not come along with them."""
+    for one in resources.values():
+        if not isinstance(one, Uplink):
+            continue
+        from qlan.host import uplink
+
+        for address, left_s in uplink.find_ending(one):
+            what = f"this machine's own address {address} ends in {max(1, left_s // 60)} min: nobody renews its lease"
+            keep = f"ip address change {address} dev {one.bridge} valid_lft forever preferred_lft forever"
+            yield Obstacle(one.network, what, f"start a DHCP client on the bridge (dhclient {one.bridge}), or: {keep}")
 
 
 def judged(resources: Mapping[str, Resource], listing: Sequence[Row], bridged: Sequence[str]) -> list[Obstacle]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+
+from qlan.values import Value
 
 SNAP_BYTES = 262144  # the longest packet that is kept whole, tcpdump's own default
 
@@ -16,8 +17,7 @@ _PCAP_HEAD, _PCAP_RECORD = 24, 16
 _PCAP_MAGIC = 0xA1B2C3D4  # microseconds
 
 
-@dataclass(frozen=True, slots=True)
-class Packet:
+class Packet(Value):
     """One frame.  length: on the wire, data may be cut.  to_guest: its direction, None: not known."""
 
     interface: int

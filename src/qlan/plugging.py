@@ -1,8 +1,8 @@
 """NICs of a lab that is up, changed by hand: attach, detach, move, cable up and down.
 
 A change is made to the topology, and then `up` does its work for that one guest: so it is planned, undone on failure
-and survives a crash like any other.  It is kept in the lab's record, beside the file, until the next `up` goes back to
-the file; or it is written into the file.
+and survives a crash like any other.  It is kept in the lab's record, beside the file, and with the next `up`, until it
+is taken back or the file changes that guest; or it is written into the file.
 
 A NIC for a while is taken out again by a process of its own (`python3 -m qlan.plugging`), which outlives the command,
 and ends when the time is over or the NIC or the lab is gone before.
@@ -15,31 +15,28 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from qlan import status
+from qlan import beside, saving, status
 from qlan.errors import ConflictError, QlanError, UsageError
 from qlan.host import process
-from qlan.journal import Record, digest
+from qlan.journal import Record
 from qlan.lab import Lab, UpReport
 from qlan.names import nearest
 from qlan.planning import scope
 from qlan.planning.cost import Cost
 from qlan.render.adopted import MORE_PORTS
-from qlan.resources.model import Nic, PortForward, PublishedPort, Resources, ReversePort
 from qlan.status import NicStatus
-from qlan.topology.changes import USER, Change, changed, pulled
+from qlan.topology.changes import USER, Change, bare, base_of, changed, least, pulled, with_change
 from qlan.topology.model import Topology
+from qlan.values import Value, asdict, replace
 
 _LOOK_S = 0.5  # how soon the process notices that the lab is gone
 _AGAIN_S = 30.0
-_Forward = PortForward | PublishedPort | ReversePort
 _TRIES = 20
 
 
-@dataclass(frozen=True, slots=True)
-class Plugged:
+class Plugged(Value):
     """What was done.  saved: the file it was written into."""
 
     change: Change
@@ -104,6 +101,8 @@ def take_out(lab: Lab, guest: str, nic: int) -> None:
 
 def _check_network(lab: Lab, network: str) -> None:
     known = [*lab.networks, USER]
+    if network not in known and (of_file := _of_file(lab).topology):  # one without a NIC may be nothing as yet
+        known = list(dict.fromkeys([*(one.name for one in of_file.networks), *known]))
     if network not in known:
         near = nearest(network, known)
         raise UsageError(
@@ -167,14 +166,18 @@ class _ChangedMeanwhile(ConflictError):
     """Another command changed a NIC of the lab between our reading and our turn."""
 
 
-class _ByHand(Lab):
-    """A lab with changes by hand; based_on: those that were there when they were made."""
+def _by_hand_of(record: Record | None) -> tuple[object, ...]:
+    return (record.changes, record.unsaved) if record else ((), ())
 
-    based_on: tuple[Change, ...] = ()
+
+class _ByHand(Lab):
+    """A lab with changes by hand; based_on: with those that were there when they were made."""
+
+    based_on: Record | None = None
 
     def _same_lab(self, before: Record | None) -> None:
         super()._same_lab(before)
-        if (before.changes if before else ()) != self.based_on:
+        if _by_hand_of(before) != _by_hand_of(self.based_on):
             raise _ChangedMeanwhile(f"other NICs of lab `{self.name}` are being changed", hint="try again")
 
 
@@ -188,30 +191,36 @@ def carry_out(lab: Lab, find: Callable[[], Change], *, save: bool = False) -> Pl
 
 def forget(lab: Lab, guest: str) -> UpReport:
     """Without an adopted guest, and without what was changed for its sake."""
-    before = _changes(lab)
-    return _by_hand(lab, _of_file(lab), tuple(one for one in before if one.guest != guest), before).up([guest])
+    record, of_file = lab.record, _of_file(lab)
+    changes = beside.held(record, lab.layout, of_file.topology, discard=False).without([guest]).changes
+    return _by_hand(lab, of_file, changes, record).up([guest])
 
 
-def _by_hand(lab: Lab, of_file: Lab, changes: tuple[Change, ...], before: tuple[Change, ...]) -> _ByHand:
+def _by_hand(lab: Lab, of_file: Lab, changes: tuple[Change, ...], record: Record | None, guest: str = "") -> _ByHand:
+    """guest: whom the last of the changes is of."""
     assert of_file.topology
     now = _ByHand.of(changed(of_file.topology, changes), digest=of_file.digest)
     assert isinstance(now, _ByHand)
-    now.based_on, now.changes, now.lock_wait_s = before, changes, lab.lock_wait_s
-    now.wanted = _with_unsaved(lab, now.wanted)
+    now.based_on, now.changes, now.lock_wait_s = record, changes, lab.lock_wait_s
+    lines = record.unsaved if record else ()
+    now.held = beside.Held(changes, lines)
+    now.bases = {guest: base_of(of_file.topology, guest)} if guest else {}
     return now
 
 
 def _make_once(lab: Lab, change: Change, *, save: bool) -> Plugged:
-    before = _changes(lab)
-    changes = _with(before, change)
-    of_file = _of_file(lab)
+    record, of_file = lab.record, _of_file(lab)
     assert of_file.topology
     source = of_file.topology.source
+    before = beside.held(record, lab.layout, of_file.topology, discard=False)
+    if record:
+        before = beside.of_others(record, before, [change.guest])
+    changes = least(of_file.topology, with_change(before.changes, change), change.guest)
     if save:
         source = _source(lab, change.guest)
         text = _saved_text(source, of_file.topology, [one for one in changes if one.guest == change.guest])
     others = tuple(one for one in changes if one.guest != change.guest)
-    now = _by_hand(lab, of_file, changes, before)
+    now = _by_hand(lab, of_file, changes, record, change.guest)
     if cut := [step.key for step in now.plan([change.guest]).steps if step.cost is Cost.RESTART]:
         raise ConflictError(
             f"guest `{change.guest}` cannot take this while it runs: {', '.join(cut)}", hint=_other_way(change, changes)
@@ -219,50 +228,10 @@ def _make_once(lab: Lab, change: Change, *, save: bool) -> Plugged:
     report = now.up([change.guest])
     if not save or source is None:
         return Plugged(change, report, None)
-    _write(source, text)
+    saving.write(source, text)
     saved = Lab.load(source, realm=lab.realm)
-    assert saved.topology
-    again = Lab.of(changed(saved.topology, others), digest=digest(source))
-    again.changes = others
-    again.wanted = _with_unsaved(lab, again.wanted)
-    again.up([change.guest])
+    _by_hand(lab, saved, others, lab.record, change.guest).up([change.guest])
     return Plugged(change, report, source)
-
-
-def _with_unsaved(lab: Lab, wanted: Resources) -> Resources:
-    """With the forwards that were opened and closed by hand, as far as their NICs stay where they are."""
-    record = lab.record
-    if record is None:
-        return wanted
-    for line in record.unsaved:
-        sign, _, key = line.partition(" ")
-        one = record.wanted.get(key)
-        if sign == "-":
-            wanted.pop(key, None)
-        elif isinstance(one, _Forward) and _stays(one, record.wanted, wanted):
-            wanted[key] = one
-    return wanted
-
-
-def _stays(forward: _Forward, before: Resources, wanted: Resources) -> bool:
-    """Its NIC is on the network that it was on, and what it needs is wanted, or is nobody's and so left as it is."""
-    key = f"nic/{forward.guest}/{forward.nic}"
-    was, now = before.get(key), wanted.get(key)
-    if not (isinstance(was, Nic) and isinstance(now, Nic)):
-        return False
-    same = status.network_of(was, before) == status.network_of(now, wanted)
-    return same and all(need in wanted or need in ("relay", "outlet") for need in forward.needs)
-
-
-def _with(before: tuple[Change, ...], change: Change) -> tuple[Change, ...]:
-    """What was attached by hand and goes again was never there; a cable pulled and put back likewise."""
-    if change.verb == "detach":
-        mine = [one for one in before if (one.guest, one.nic) == (change.guest, change.nic)]
-        later = [one for one in before if one.guest == change.guest and one.verb == "attach" and one.nic > change.nic]
-        rest = tuple(one for one in before if one not in mine)
-        if mine and mine[0].verb == "attach" and not later:
-            return rest
-    return (*before, change)
 
 
 def _other_way(change: Change, changes: Sequence[Change]) -> str:
@@ -292,42 +261,25 @@ def _source(lab: Lab, guest: str = "") -> Path:
 
 
 def _saved_text(source: Path, topology: Topology, changes: Sequence[Change]) -> str:
-    """The file's new text; it is read again, and must mean just that.  UsageError, and nothing was changed."""
+    """The file's new text.  UsageError, and nothing was changed."""
     from qlan.topology.edit import edited
-    from qlan.topology.load import parse
 
-    text = source.read_text(encoding="utf-8")
-    for change in changes:
-        text = edited(text, change)
-    if _meaning(parse(text, str(source))) != _meaning(
-        changed(topology, [c for c in changes if c.verb != "detach"]), changes
-    ):
-        raise UsageError("the file is written in a way that qlan cannot change safely", where=str(source),
-                         hint="write the change into it by hand, then `qlan up`")  # fmt: skip
-    return text
+    def edit(text: str) -> str:
+        for change in changes:
+            text = edited(text, change)
+        return text
+
+    wanted = changed(topology, [one for one in changes if one.verb != "detach"])
+    return saving.new_text(source, edit, lambda before, after: _meaning(after) == _meaning(wanted, changes))
 
 
 def _meaning(topology: Topology, gone: Sequence[Change] = ()) -> list[object]:
     """The guests without places in the file."""
     out = {(one.guest, one.nic) for one in gone if one.verb == "detach"}
     return [
-        (guest.name, [_bare(asdict(nic)) for place, nic in enumerate(guest.nics) if (guest.name, place) not in out])
+        (guest.name, [bare(asdict(nic)) for place, nic in enumerate(guest.nics) if (guest.name, place) not in out])
         for guest in topology.guests
     ]
-
-
-def _bare(value: object) -> object:
-    if isinstance(value, dict):
-        return {key: _bare(inner) for key, inner in value.items() if key not in ("mark", "marks")}
-    return [_bare(inner) for inner in value] if isinstance(value, list | tuple) else value
-
-
-def _write(path: Path, text: str) -> None:
-    """In one step, with the mode it had; a link stays a link."""
-    from qlan.host import files
-
-    real = path.resolve()
-    files.write(real, text, mode=real.stat().st_mode & 0o777)
 
 
 if __name__ == "__main__":

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from functools import partial
 from ipaddress import IPv4Address
+from typing import cast
 
-from qlan import forwarding, status
+from qlan import forwarding, saving
 from qlan.errors import ConflictError, HostError, UsageError
 from qlan.host import relay
 from qlan.lab import Lab
+from qlan.networks import outlets
+from qlan.planning import scope
 from qlan.resources.model import (
     Address,
     Adopted,
@@ -25,11 +28,13 @@ from qlan.resources.model import (
     Resources,
     ReversePort,
 )
-from qlan.topology.model import Forward
+from qlan.topology.model import Protocol, Reverse, Topology
+from qlan.topology.reverse import instead_of, parse_reverses, reverse_text
+from qlan.topology.scalars import Unreadable
+from qlan.values import Value, replace
 
 
-@dataclass(frozen=True, slots=True)
-class OpenReverse:
+class OpenReverse(Value):
     """One that is open.  The guest connects to address and port.  connections: that are open now."""
 
     guest: str
@@ -70,13 +75,14 @@ def listed(lab: Lab, guests: Iterable[str] = ()) -> list[OpenReverse]:
     ]
 
 
-def add(lab: Lab, guest: str, texts: Sequence[str], nic: int | None = None) -> list[ReversePort]:
-    """Open them now.  nic: by which of the guest's NICs it gets there; None: the first that can.
+def add(lab: Lab, guest: str, texts: Sequence[str], nic: int | None = None, *, save: bool = False) -> list[ReversePort]:
+    """Open them now.  nic: by which of the guest's NICs it gets there; None: the first that can.  save: into the file.
 
     UsageError, ConflictError, HostError.
     """
     wanted = _parsed(texts)
     added: list[ReversePort] = []
+    saved: list[str] = []
 
     def alter(before: Resources, there: Mapping[str, Resource]) -> Resources:
         into = forwarding.find_nic(lab, guest, nic, before)
@@ -89,77 +95,128 @@ def add(lab: Lab, guest: str, texts: Sequence[str], nic: int | None = None) -> l
                                     f"{other.host_address}:{other.host_port}, for guest `{other.guest}`",
                                     hint="choose another port for the guest's side")  # fmt: skip
             added.append(one)
+        saved.extend([_saved(lab, added, [])] if save else [])
         machine = before.get(f"machine/{guest}")
         run_as = machine.run_as if isinstance(machine, Machine | Adopted) else None
         return {**before, "outlet": before.get("outlet", Outlet(lab.name, run_as)), **{one.key: one for one in added}}
 
     lab.change(alter)
+    _write(lab, saved, added)
     return added
 
 
-def remove(lab: Lab, guest: str, texts: Sequence[str]) -> list[ReversePort]:
-    """Close them, each said by the guest's side's port or in full; with the last one the process goes.  UsageError."""
+def remove(lab: Lab, guest: str, texts: Sequence[str], *, save: bool = False) -> list[ReversePort]:
+    """Close them, each said by the guest's side's port or in full; with the last one the process goes.  UsageError.
+
+    save: in the file too.
+    """
     removed: list[ReversePort] = []
+    saved: list[str] = []
 
     def alter(before: Resources, there: Mapping[str, Resource]) -> Resources:
         mine = [one for one in before.values() if isinstance(one, ReversePort) and one.guest == guest]
-        for said in _parsed(texts, lax=True):
-            found = [one for one in mine if (one.protocol, one.port) == (said.protocol, said.host_port)]
+        for said in _parsed([_whole(text) for text in texts]):
+            found = [one for one in mine if (one.protocol, one.port) == (said.protocol, said.port)]
             if not found:
                 known = ", ".join(map(short, mine)) or "none"
-                raise UsageError(f"guest `{guest}` has no reverse forward of port {said.host_port}/{said.protocol}",
+                raise UsageError(f"guest `{guest}` has no reverse forward of port {said.port}/{said.protocol}",
                                  hint=f"it has {known}")  # fmt: skip
             removed.extend(found)
+        saved.extend([_saved(lab, [], removed)] if save else [])
         left = {key: one for key, one in before.items() if one not in removed}
         if not any(isinstance(one, ReversePort) for one in left.values()):
             left.pop("outlet", None)
         return left
 
     lab.change(alter)
+    _write(lab, saved, removed)
     return removed
 
 
 def short(one: ReversePort) -> str:
     """In the words of `add`."""
-    protocol = "udp:" if one.protocol == "udp" else ""
-    address = "" if str(one.host_address) == "127.0.0.1" else f"{one.host_address}:"
-    return f"{protocol}{one.port}:{address}{one.host_port}"
+    return reverse_text(_said(one))
 
 
-def _parsed(texts: Sequence[str], *, lax: bool = False) -> list[Forward]:
-    """`PORT:[ADDRESS:]PORT`, in the language of forwards: the guest's side first, then the service.  UsageError."""
-    whole = []
+# --- the file
+
+
+def _saved(lab: Lab, added: Sequence[ReversePort], removed: Sequence[ReversePort]) -> str:
+    """The file's new text, before anything is done.  UsageError."""
+    from qlan.topology import edit
+
+    def edited(text: str) -> str:
+        for one in added:
+            text = edit.with_forwards(text, one.guest, one.nic, [short(one)], "reverse")
+        for one in removed:
+            text = edit.without_forward(text, one.guest, one.nic, partial(_means, one), "reverse")
+        return text
+
+    def is_meant(before: Topology, after: Topology) -> bool:
+        wanted = _meaning(before)
+        for one in added:
+            wanted[one.guest, one.nic].append(_said(one))
+        for one in removed:
+            wanted[one.guest, one.nic].remove(_said(one))
+        return wanted == _meaning(after)
+
+    return saving.new_text(forwarding.source_of(lab), edited, is_meant)
+
+
+def _write(lab: Lab, texts: Sequence[str], ports: Sequence[ReversePort]) -> None:
     for text in texts:
-        head, _, last = text.rpartition(":")
-        whole.append(f"{text}:{last}" if head in ("", "udp", "tcp") else text)
-    found = forwarding.parsed(whole)
-    for one, text in zip(found, texts, strict=False):
-        if one.host_port is None:
-            raise UsageError("a reverse forward has no `auto` port: the guest must know it", hint="8080:80")
-        if str(one.host_address) != "127.0.0.1" and not lax:
-            raise UsageError(f"`{text}` names an address on the guest's side: that is the host's on the network",
-                             hint=f"{one.host_port}:{one.guest_port}")  # fmt: skip
-        if one.guest_address and one.guest_address.version == 6:
-            raise UsageError(f"`{text}`: a reverse forward leads to an IPv4 address", hint="8080:192.168.1.5:80")
-    return found
+        with lab.locked():
+            keys = {"outlet", *(one.key for one in ports)}
+            saving.write_done(lab.layout, forwarding.source_of(lab), text, keys)
 
 
-def _resource(said: Forward, nic: Nic, known: Mapping[str, Resource], lab: Lab) -> ReversePort:
-    network = status.network_of(nic, known)
-    bridge = known[f"bridge/{network}"]
-    assert isinstance(bridge, Bridge) and said.host_port is not None
+def _meaning(topology: Topology) -> dict[tuple[str, int], list[Reverse]]:
+    """Those of each NIC, without their places."""
+    return {
+        (guest.name, place): [replace(one, mark=None) for one in nic.reverse]
+        for guest in topology.guests
+        for place, nic in enumerate(guest.nics)
+    }
+
+
+def _means(one: ReversePort, text: str) -> bool:
+    with suppress(Unreadable):
+        return parse_reverses(text) == (_said(one),)
+    return False
+
+
+def _said(one: ReversePort) -> Reverse:
+    return Reverse(cast("Protocol", one.protocol), one.port, one.host_address, one.host_port)
+
+
+# --- opening and closing
+
+
+def _parsed(texts: Sequence[str]) -> list[Reverse]:
+    """In the file's words.  UsageError."""
+    try:
+        return [one for text in texts for one in parse_reverses(text)]
+    except Unreadable as error:
+        raise UsageError(error.what, hint=error.hint) from None
+
+
+def _whole(text: str) -> str:
+    """What is to be closed may be said by its port alone."""
+    head, _, last = text.rpartition(":")
+    return f"{text}:{last}" if head in ("", "udp", "tcp") else text
+
+
+def _resource(said: Reverse, nic: Nic, known: Mapping[str, Resource], lab: Lab) -> ReversePort:
+    bridge = known[f"bridge/{scope.network_of(nic, known)}"]
+    assert isinstance(bridge, Bridge)
     own = next(
         one
         for one in known.values()
         if isinstance(one, Address) and one.link_key == bridge.key and one.interface.version == 4
     )
-    assert isinstance(own.interface.ip, IPv4Address)
-    target = said.guest_address or IPv4Address("127.0.0.1")
-    guest = forwarding.address_of(nic, known, lab)
-    assert isinstance(target, IPv4Address) and isinstance(guest, IPv4Address)
-    return ReversePort(nic.guest, nic.index, network, said.protocol, own.interface.ip, said.host_port,
-                       guest, target, said.guest_port, bridge.name, own.key,
-                       own.namespace)  # fmt: skip
+    caller = forwarding.address_of(nic, known, lab)
+    assert isinstance(caller, IPv4Address)
+    return outlets.port(said, nic.guest, nic.index, bridge, own, caller)
 
 
 def _taken(one: ReversePort, known: Sequence[Resource]) -> ReversePort | None:
@@ -167,13 +224,9 @@ def _taken(one: ReversePort, known: Sequence[Resource]) -> ReversePort | None:
     return next((x for x in known if isinstance(x, ReversePort) and (x.protocol, x.address, x.port) == same), None)
 
 
-def _by_itself(nic: Nic, said: Forward) -> UsageError:
+def _by_itself(nic: Nic, said: Reverse) -> UsageError:
     """User-mode networking leads there without us."""
     user = nic.user
     assert user is not None
     what = f"NIC {nic.index} of guest `{nic.guest}` is on user-mode networking, which takes no more while it runs"
-    if user.restrict:
-        line = f"tcp:10.0.2.100:{said.host_port}-cmd:nc 127.0.0.1 {said.guest_port}"
-        return UsageError(what, hint=f'write `guestfwd: ["{line}"]` under `user:` in the file')
-    gateway = user.host or (user.subnet.network_address + 2 if user.subnet else "10.0.2.2")
-    return UsageError(what, hint=f"it has it: {gateway}:{said.guest_port} is this machine's 127.0.0.1 in the guest")
+    return UsageError(what, hint=instead_of(said, restrict=user.restrict, host=user.host, subnet=user.subnet))

@@ -8,18 +8,17 @@ from __future__ import annotations
 
 import shlex
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 from qlan.host import files
 from qlan.lab import Lab
+from qlan.values import Value
 
 FOLDER = "qlan"  # below ~/.ssh
 _INCLUDE = ("# guests of qlan's labs (qlan ssh-config --uninstall takes it out)", f"Include {FOLDER}/*.conf")
 
 
-@dataclass(frozen=True, slots=True)
-class Home:
+class Home(Value):
     """The ~/.ssh of a user."""
 
     folder: Path

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 from qlan.errors import UsageError
 from qlan.host import leases
 from qlan.host.leases import Lease
-from qlan.names import endpoint, interface_id
+from qlan.names import endpoint, interface_id, user_gateway
+from qlan.planning import scope
 from qlan.planning.plan import plan
 from qlan.render.layout import Layout
 from qlan.resources.model import (
@@ -17,23 +17,19 @@ from qlan.resources.model import (
     Adopted,
     Dnsmasq,
     ForeignBackend,
-    HelperBackend,
     Machine,
-    MacvtapBackend,
     Nic,
     PortForward,
     PortMap,
     PublishedPort,
     Resource,
-    Tap,
     TapBackend,
     UserBackend,
-    WireBackend,
 )
+from qlan.values import Value, replace
 
 
-@dataclass(frozen=True, slots=True)
-class NicStatus:
+class NicStatus(Value):
     """One NIC.  network: its name, or `user`.
 
     address_state: `lease`, `reserved` (no lease yet), `static` (the guest sets it itself), `built in` (user mode's own
@@ -55,8 +51,7 @@ class NicStatus:
     address6_state: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class LeaseStatus:
+class LeaseStatus(Value):
     """One lease.  guest: "" for one that is not of the file; name: what it calls itself; how: `reserved`, `dynamic`."""
 
     network: str
@@ -68,8 +63,7 @@ class LeaseStatus:
     expires_s: int
 
 
-@dataclass(frozen=True, slots=True)
-class GuestStatus:
+class GuestStatus(Value):
     """One guest.  state: `running`, `stopped`, or `adopted` (somebody else started it, and it runs)."""
 
     name: str
@@ -78,8 +72,7 @@ class GuestStatus:
     nics: tuple[NicStatus, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class LabStatus:
+class LabStatus(Value):
     """A whole lab.  drift: the plan that `up` would carry out to repair it, a line a step.  unsaved: what was changed
     while it ran and is not in the file (`+ KEY`, `- KEY`).  by_hand: changes of NICs likewise, in words.
     bends: bad links, in words: they stay until they are taken back.
@@ -107,7 +100,7 @@ def all_leases(layout: Layout, wanted: Mapping[str, Resource]) -> dict[str, dict
 
 def lease_list(layout: Layout, known: Mapping[str, Resource]) -> list[LeaseStatus]:
     """Every lease of both families that the lab's servers have given, in the order of networks and addresses."""
-    names = {(network_of(one, known), one.mac): one.guest for one in known.values() if isinstance(one, Nic)}
+    names = {(scope.network_of(one, known), one.mac): one.guest for one in known.values() if isinstance(one, Nic)}
     found = []
     for server in known.values():
         if not isinstance(server, Dnsmasq):
@@ -182,18 +175,6 @@ def drift(wanted: Mapping[str, Resource], present: Mapping[str, Resource]) -> tu
     return tuple(text.lines(changes))
 
 
-def network_of(nic: Nic, known: Mapping[str, Resource]) -> str:
-    """The name of the NIC's network, or `user`; of one that is not the lab's, QEMU's word for what it is on."""
-    if isinstance(nic.backend, UserBackend):
-        return "user"
-    if isinstance(nic.backend, ForeignBackend):
-        return nic.backend.kind or "none"
-    if isinstance(nic.backend, WireBackend | HelperBackend | MacvtapBackend):
-        return nic.backend.network
-    tap = known.get(nic.backend.tap)
-    return tap.network if isinstance(tap, Tap) else ""
-
-
 def seen_as(forward: PortForward | PublishedPort, known: Mapping[str, Resource]) -> str:
     """The address that a guest sees instead of a caller's own: slirp's gateway, or the host's; "": it sees his.
 
@@ -205,7 +186,8 @@ def seen_as(forward: PortForward | PublishedPort, known: Mapping[str, Resource])
         return ""
     if isinstance(nic, Nic) and has_passt(nic) and not forward.host_address.is_loopback:
         return ""
-    return _seen_as(nic, known) if isinstance(nic, Nic) else ""
+    version = 4 if isinstance(forward, PortForward) else forward.guest_address.version
+    return _seen_as(nic, known, version) if isinstance(nic, Nic) else ""
 
 
 def has_passt(nic: Nic) -> bool:
@@ -219,13 +201,12 @@ def _all_seen_as(known: Mapping[str, Resource]) -> dict[tuple[str, int], str]:
     return {(one.guest, one.nic): address for one in forwards if (address := seen_as(one, known))}
 
 
-def _seen_as(nic: Nic, known: Mapping[str, Resource]) -> str:
+def _seen_as(nic: Nic, known: Mapping[str, Resource], version: int) -> str:
     if user := nic.user:
-        subnet = user.subnet
-        return str(user.host or (subnet.network_address + 2 if subnet else "10.0.2.2"))
-    bridge = f"bridge/{network_of(nic, known)}"
+        return str(user_gateway(user.host, user.subnet))
+    bridge = f"bridge/{scope.network_of(nic, known)}"
     own = (one.interface for one in known.values() if isinstance(one, Address) and one.link_key == bridge)
-    return next((str(one.ip) for one in own if one.version == 4), "")
+    return next((str(one.ip) for one in own if one.version == version), "")
 
 
 def _nic(
@@ -235,7 +216,7 @@ def _nic(
     ways_in: tuple[Mapping[tuple[str, int], list[str]], Mapping[tuple[str, int], str]],
     present: Mapping[str, Resource],
 ) -> NicStatus:
-    network, (forwards, callers) = network_of(nic, known), ways_in
+    network, (forwards, callers) = scope.network_of(nic, known), ways_in
     address, state, expires = _address(nic, network, known, by_network)
     if isinstance(nic.backend, TapBackend):
         cut = nic.backend.tap not in present

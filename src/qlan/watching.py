@@ -15,7 +15,6 @@ import time
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
 
 from qlan import journal
 from qlan.errors import QlanError
@@ -31,13 +30,13 @@ from qlan.qmp.events import Ear
 from qlan.realm import Realm
 from qlan.resources.model import Adopted, Dnsmasq, Machine, Namespace, Nic, Pasta, Resource, Resources
 from qlan.status import all_leases
+from qlan.values import Struct, Value, field, replace
 
 _TICK_S, _READ_AT_LEAST_S, _BUSY_S = 0.5, 5.0, 0.1
 _REPAIRS_MAX, _REPAIRS_WITHIN_S = 3, 60.0
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(Value):
     """One thing that happened.
 
     what: `drift` (something is not as it was wanted), `mended` (it is again), `repaired` (by us), `failed` (repairing
@@ -53,8 +52,7 @@ class Event:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class _View:
+class _View(Value):
     """The lab at one moment.  drift: step by key; pids: by guest; leases: by (network, MAC).
 
     stamps: when the files that tell of changes had been written before it was read.
@@ -67,8 +65,7 @@ class _View:
     stamps: Sequence[int] = ()
 
 
-@dataclass
-class Watch:
+class Watch(Struct):
     """Looks on until the lab is down.  repair: put back what others change."""
 
     lab: Lab

@@ -15,17 +15,17 @@ from qlan.cli.output import count
 from qlan.cli.parser import span
 from qlan.errors import HostError, UsageError
 from qlan.host.run import environment, tool
+from qlan.lab import Lab
 
 if TYPE_CHECKING:
-    from qlan.lab import Lab
     from qlan.pcapng import Packet
 
 DESCRIPTION = """\
-Listen to a NIC (web/0), to all NICs of a guest (web) or to a network (lan) of a lab that is up, without stopping or
-changing anything; in a rootless lab without root.  Without -w each frame is a line, as tcpdump has it; with -w the
-frames go into a pcapng file (`-`: standard output) that names each NIC and says in which direction a frame went, as
-seen by the guest.  User-mode NICs are heard inside QEMU.  Ends by Ctrl-C, with --for after that time, or when nothing
-is left to listen to.  What did not fit (a very busy link) is counted and told at the end."""
+Listen to a NIC (web/0, web/lan), to all NICs of a guest (web) or to a network (lan) of a lab that is up, without
+stopping or changing anything; in a rootless lab without root.  Without -w each frame is a line, as tcpdump has it; with
+-w the frames go into a pcapng file (`-`: standard output) that names each NIC and says in which direction a frame went,
+as seen by the guest.  User-mode NICs are heard inside QEMU.  Ends by Ctrl-C, with --for after that time, or when
+nothing is left to listen to.  What did not fit (a very busy link) is counted and told at the end."""
 EXAMPLES = """\
   qlan capture web
   qlan capture lan --filter 'udp port 67 or arp'
@@ -70,16 +70,20 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _find(args: argparse.Namespace) -> tuple[Lab, str]:
-    """The lab, and `web/0`, `web` or `lan`: a last part that is a number is a NIC's."""
-    head, slash, last = args.name.rpartition("/")
-    nic = f"/{last}" if slash and last.isdecimal() else ""
-    name = head if nic else args.name
-    if not (args.lab or args.file or "/" in name):
-        args.guests = [name]
+    """The lab, and `web/0`, `web` or `lan`.  Of `A/B` A is a guest, and B says which of its NICs, unless A is a lab."""
+    head, _, last = args.name.rpartition("/")
+    if head and ("/" in head or last.isdecimal() or head not in Lab.names()):
+        from qlan.plugging import find_nic
+
+        args.guest = head
+        lab, guest = which.lab_of_guest(args)
+        return lab, f"{guest}/{find_nic(lab, guest, last).index}"
+    if not (args.lab or args.file or head):
+        args.guests = [args.name]
         if found := which.find_lab_of_guest(args):
-            return found[0], f"{name}{nic}"
-    [bare] = which.split([name], args)
-    return which.lab_that_is_up(args), f"{bare}{nic}"
+            return found[0], args.name
+    [bare] = which.split([args.name], args)
+    return which.lab_that_is_up(args), bare
 
 
 def _writer(target: str | None, stack: ExitStack) -> Callable[[bytes], bool]:

@@ -8,8 +8,9 @@ from pathlib import Path
 from qlan.cli import which
 from qlan.cli.complaint import problem_data, problem_lines
 from qlan.cli.output import count, print_json
-from qlan.errors import Problem, TopologyError, UsageError
+from qlan.errors import UsageError
 from qlan.lab import Lab
+from qlan.problems import Problem, TopologyError
 
 DESCRIPTION = """\
 Read the file and name everything that is wrong with it, as FILE:LINE:COLUMN, and what to write instead.  Also what only

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 
 from qlan.cli.terminal import printable
-from qlan.errors import Mark, Problem, QlanError, RestoreError, TopologyError
+from qlan.errors import QlanError, RestoreError
+from qlan.problems import Mark, Problem, TopologyError
 
 REPORT = "qlan: this is a bug of qlan: please report it, with the text above and what you typed"
 

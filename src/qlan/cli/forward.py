@@ -20,18 +20,18 @@ DESCRIPTION = """\
 List the forwards that are open, with the process that listens, the connections through each, and the address that the
 guest sees instead of the caller's.  Open and close some while the guest runs: nobody else's connections notice, nor do
 those that are open through a port that is closed (of TCP: datagrams have no end).  A SPEC is as in the file: 8080:80,
-udp:5353:53, 0.0.0.0:8080:80, [::1]:8080:80, auto:22, 8000-8010:8000-8010.  What is not in the file goes with the next
-`qlan up`; `qlan status` tells it, and --save writes it there.
+udp:5353:53, 0.0.0.0:8080:80, [::1]:8080:80, auto:22, 8000-8010:8000-8010.  What is not in the file is told by
+`qlan status`, stays with the next `qlan up` and goes with `qlan up --discard`; --save writes it there.
 With --reverse a guest on a bridged network gets a port of the host's address there that leads to a service of this
 machine; what listens is said first, as with `ssh -R`: 5432:5432, 8080:192.168.1.5:80.  No other guest gets
-through."""
+through.  In the file they are `reverse:` at the NIC."""
 EXAMPLES = """\
   qlan forward list
   qlan forward add web 8080:80 auto:22
   qlan forward add web 0.0.0.0:8443:443 --nic 1
   qlan forward add web 8081:8080 --save
   qlan forward remove web 8080
-  qlan forward add web 5432:5432 --reverse"""
+  qlan forward add web 5432:5432 --reverse --save"""
 
 _HEAD = ("GUEST", "NIC", "NETWORK", "FORWARD", "CONNECTIONS", "BY", "GUEST SEES")
 
@@ -80,11 +80,12 @@ def run(args: argparse.Namespace) -> int:
 def _reverse(args: argparse.Namespace, lab: Lab, guest: str) -> int:
     from qlan import reversing
 
-    if args.save:
-        raise UsageError("the file has no reverse forwards", hint="leave out --save")
     is_new = args.action == "add"
     with interruptible():
-        done = reversing.add(lab, guest, args.specs, args.nic) if is_new else reversing.remove(lab, guest, args.specs)
+        if is_new:
+            done = reversing.add(lab, guest, args.specs, args.nic, save=args.save)
+        else:
+            done = reversing.remove(lab, guest, args.specs, save=args.save)
     if args.json:
         print_json({"lab": lab.name, args.action: done})
         return 0

@@ -69,10 +69,9 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _imported(args: argparse.Namespace) -> Imported:
-    from dataclasses import replace
-
     from qlan.interop.formats import IMPORTS, recognised
     from qlan.interop.imported import our_name
+    from qlan.values import replace
 
     sources = _sources(args)
     forms = {args.form or recognised(source.name, source.text) for source in sources}

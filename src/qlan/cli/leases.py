@@ -35,7 +35,8 @@ def run(args: argparse.Namespace) -> int:
     if args.network and args.network not in lab.networks:
         raise UsageError(f"lab `{lab.name}` has no network `{args.network}`",
                          hint=f"it has {', '.join(lab.networks) or 'none'}")  # fmt: skip
-    known = lab.record.wanted if lab.record else {}
+    record = lab.record
+    known = record.wanted if record else {}
     found = [one for one in lease_list(lab.layout, known) if args.network in (None, one.network)]
     if args.json:
         print_json({"lab": lab.name, "leases": plain(found)})

@@ -20,7 +20,8 @@ DESCRIPTION = """\
 Change the NICs of a guest that runs.  attach GUEST NETWORK plugs one more in (NETWORK may be `user`), detach GUEST/NIC
 pulls it out, move GUEST/NIC NETWORK puts it on another network, down and up GUEST/NIC pull its cable and put it back,
 list [GUEST] shows all.  NIC is its number, its network's name if only one is there, or its MAC.
-The file stays as it is, and the next `qlan up` goes back to it; --save writes the change into it."""
+The file stays as it is, and so does the change with the next `qlan up`, until it is taken back, `qlan up --discard`
+goes back to the file, or the file changes that guest; --save writes the change into it."""
 EXAMPLES = """\
   qlan nic attach web back --model e1000
   qlan nic attach suspect user --for 10m

@@ -7,9 +7,9 @@ qemu-system-x86_64(1), -netdev user; its lease lasts a day, LEASE_TIME in libsli
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
 
+from qlan.names import user_gateway
 from qlan.resources.model import (
     Dnsmasq,
     ForeignBackend,
@@ -25,13 +25,13 @@ from qlan.resources.model import (
     WireBackend,
 )
 from qlan.status import NicStatus
+from qlan.values import Value
 
 _USER_SUBNET = IPv4Network("10.0.2.0/24")
 _USER_PREFIX6 = IPv6Network("fec0::/64")
 
 
-@dataclass(frozen=True, slots=True)
-class NicOutlook:
+class NicOutlook(Value):
     """One NIC.  address: with prefix, "" if none is known.  how: `lease`, `reserved`, `static`, `built in` or "".
     by_hand: the lines to type into the guest, where nothing tells it its address.  data_path: words, in their order."""
 
@@ -67,8 +67,7 @@ def nic_outlook(nic: Nic, seen: NicStatus, known: Mapping[str, Resource]) -> Nic
     )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class _Told:
+class _Told(Value):
     """What DHCP tells the guest beside its address."""
 
     prefix: str = ""
@@ -89,7 +88,7 @@ def _user(backend: UserBackend) -> _Told:
                      address6=six)  # fmt: skip
     return _Told(
         prefix=str(subnet.prefixlen),
-        gateway="" if backend.restrict else str(backend.host or subnet.network_address + 2),
+        gateway="" if backend.restrict else str(user_gateway(backend.host, subnet)),
         dns=(str(backend.dns or subnet.network_address + 3),), domain=backend.domain or "", search=backend.search,
         address6=_prefix6(backend),
     )  # fmt: skip
@@ -131,7 +130,7 @@ def _by_hand(nic: Nic, known: Mapping[str, Resource]) -> tuple[str, ...]:
 
 
 def _data_path(nic: Nic, known: Mapping[str, Resource]) -> dict[str, str]:
-    rom = "iPXE (boots from the network)" if nic.boot else "none"
+    rom, vhost = "iPXE (boots from the network)" if nic.boot else "none", "yes" if nic.vhost else "no"
     if isinstance(nic.backend, UserBackend) and nic.backend.backend == "passt":
         return {"netdev": f"stream: a socket to passt, this NIC's own (passt/{nic.guest}.{nic.index}/own in the lab's "
                           "folder has its log)", "option ROM": rom,
@@ -150,7 +149,7 @@ def _data_path(nic: Nic, known: Mapping[str, Resource]) -> dict[str, str]:
         where = f"{one.name}, mode {one.mode}, on {one.uplink}" if isinstance(one, Macvtap) else "(it is gone)"
         mtu = nic.mtu_bytes or (one.mtu_bytes if isinstance(one, Macvtap) else 1500)
         return {"netdev": f"tap: macvtap {where}, a descriptor; this machine is heard by host_access alone",
-                "vnet header": "yes", "vhost": "no", "queues": "1", "option ROM": rom, "MTU": str(mtu)}  # fmt: skip
+                "vnet header": "yes", "vhost": vhost, "queues": "1", "option ROM": rom, "MTU": str(mtu)}  # fmt: skip
     if isinstance(nic.backend, HelperBackend):
         return {"netdev": f"bridge: a TAP on {nic.backend.bridge}, made by {nic.backend.helper}", "vnet header": "yes",
                 "vhost": "no", "queues": "1", "option ROM": rom, "MTU": str(nic.mtu_bytes or 1500)}  # fmt: skip
@@ -160,6 +159,6 @@ def _data_path(nic: Nic, known: Mapping[str, Resource]) -> dict[str, str]:
     return {
         "netdev": f"tap {tap.name}, handed over as a descriptor, on bridge {tap.bridge or 'none'}",
         "vnet header": "yes" if nic.model.startswith(("virtio-net", "vmxnet3", "e1000e")) else "not used by the model",
-        "vhost": "no", "queues": "1", "option ROM": rom,
+        "vhost": vhost, "queues": "1", "option ROM": rom,
         "MTU": f"{tap.mtu_bytes}" + ("" if nic.mtu_bytes is None else f", the guest is told {nic.mtu_bytes}"),
     }  # fmt: skip

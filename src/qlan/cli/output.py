@@ -1,10 +1,11 @@
-"""What verbs print beside tables: JSON of dataclasses, durations, plurals."""
+"""What verbs print beside tables: JSON of values, durations, plurals."""
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from typing import Any
+
+from qlan.values import Struct
 
 
 def print_json(data: object) -> None:
@@ -13,9 +14,9 @@ def print_json(data: object) -> None:
 
 
 def plain(data: Any) -> Any:
-    """Dataclasses as objects, tuples as arrays, addresses and paths as strings."""
-    if dataclasses.is_dataclass(data) and not isinstance(data, type):
-        return {field.name: plain(getattr(data, field.name)) for field in dataclasses.fields(data)}
+    """Values as objects, tuples as arrays, addresses and paths as strings."""
+    if isinstance(data, Struct):
+        return {name: plain(getattr(data, name)) for name in data.__struct_fields__}
     if isinstance(data, dict):
         return {str(key): plain(value) for key, value in data.items()}
     if isinstance(data, list | tuple):

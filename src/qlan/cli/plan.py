@@ -30,6 +30,8 @@ def define(parser: argparse.ArgumentParser) -> None:
     """The words of `plan`."""
     which.add_guest(parser, many=True, help_text="only these guests and what they need")
     parser.add_argument("--script", action="store_true", help="the commands as a shell script")
+    which.add_discard(parser)
+    uplink.add_managed(parser)
     which.add_realm(parser)
     which.add_lock_wait(parser)
     which.add_json(parser)
@@ -39,7 +41,8 @@ def define(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Plan, and print it."""
     guests = which.split(args.guests, args)
-    lab = which.lab_of_file(args)
+    lab = uplink.with_words(which.lab_of_file(args), args)
+    lab.discard = args.discard
     if args.script and not args.json:
         sys.stdout.write(lab.script(guests, python=sys.executable))
         return 0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from qlan.lab import Lab, UpReport
 from qlan.names import endpoint
 from qlan.resources.model import PortForward
 from qlan.topology.model import Guest, Nic
+from qlan.values import replace
 
 DESCRIPTION = """\
 Start one guest without a file: a disk image, or a Linux kernel.  It gets user-mode networking, with a free port of this

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 from qlan.cli import table, which
 from qlan.cli.outlook import NicOutlook, nic_outlook
@@ -14,9 +13,11 @@ from qlan.cli.terminal import BOLD, painted, printable
 from qlan.errors import UsageError
 from qlan.lab import Lab
 from qlan.names import nearest
+from qlan.planning.scope import network_of
 from qlan.resources.model import (
     Address,
     Bridge,
+    DhcpRelay,
     Dnsmasq,
     Filter,
     HelperBackend,
@@ -30,8 +31,9 @@ from qlan.resources.model import (
     UserBackend,
     WireBackend,
 )
-from qlan.status import GuestStatus, all_leases, network_of
+from qlan.status import GuestStatus, all_leases
 from qlan.status import guests as guests_of
+from qlan.values import Value
 
 DESCRIPTION = """\
 Show a guest as `ip address`, `ip route` and `resolvectl` would inside it, as far as it can be known from outside, with
@@ -43,8 +45,7 @@ EXAMPLES = """\
   qlan show shop/web --json"""
 
 
-@dataclass(frozen=True, slots=True)
-class _View:
+class _View(Value):
     """A lab's resources, and its guests as status has them."""
 
     lab: Lab
@@ -175,7 +176,7 @@ def _ends(expires_s: int | None) -> str:
 
 def _network_data(bridge: Bridge, view: _View) -> dict[str, object]:
     name = bridge.network
-    server = view.known.get(f"dnsmasq/{name}")
+    server, relay = view.known.get(f"dnsmasq/{name}"), view.known.get(f"dhcprelay/{name}")
     is_private = bridge.namespace == f"namespace/{name}"  # an address in there is the server's, and nobody's else
     is_public = f"uplink/{name}" in view.known
     kind = "public" if is_public else "private" if is_private else _kind_of(view.known.get(f"filter/{name}"))
@@ -187,7 +188,7 @@ def _network_data(bridge: Bridge, view: _View) -> dict[str, object]:
         "mtu_bytes": bridge.mtu_bytes, "realm": view.lab.realm.value, "addresses": hosts,
         "dhcp": {"first": str(server.first), "last": str(server.last), "lease_time_s": server.lease_time_s,
                  "server": str(server.address.ip)} if isinstance(server, Dnsmasq) and dhcp else None,
-        "dhcp_relay": str(server.relay) if isinstance(server, Dnsmasq) and server.relay else None,
+        "dhcp_relay": str(relay.server) if isinstance(relay, DhcpRelay) else None,
         "tftp": str(server.tftp) if isinstance(server, Dnsmasq) and server.tftp else None,
         "bootfile": server.bootfile if isinstance(server, Dnsmasq) else None,
         "dns": {"server": str(server.address.ip), "domain": server.lab}

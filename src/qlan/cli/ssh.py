@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 from qlan.cli import which
@@ -15,6 +14,7 @@ from qlan.lab import Lab
 from qlan.resources.model import Address, PortForward
 from qlan.status import GuestStatus
 from qlan.topology.model import Realm
+from qlan.values import Value
 
 DESCRIPTION = """\
 Run ssh to a guest: through its forward to port 22 if it has one, else from inside the lab's network to its address.
@@ -29,8 +29,7 @@ REST = "COMMAND"
 _SSH_PORT = 22
 
 
-@dataclass(frozen=True, slots=True)
-class Way:
+class Way(Value):
     """How a guest's SSH server is reached.  inside: only from the lab's own namespace."""
 
     address: str

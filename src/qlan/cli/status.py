@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
         if place:
             print()
         if lab.is_up:
-            _show(lab.status())
+            _show(lab)
             in_the_way.show(_wanted(lab), lab.realm)
         else:
             print(f"lab {lab.name} is not up (qlan up brings it up)")
@@ -68,14 +68,16 @@ def _data(lab: Lab) -> object:
 
 def _wanted(lab: Lab) -> Resources:
     """What was wanted last."""
-    return lab.record.wanted if lab.record else {}
+    record = lab.record
+    return record.wanted if record else {}
 
 
-def _show(status: LabStatus) -> None:
+def _show(lab: Lab) -> None:
+    status = lab.status()
     source = f"  {printable(str(status.source))}" if status.source else ""
     print(f"lab {painted(status.lab, BOLD)}  {status.realm}{source}")
     _show_guests(status.guests)
-    for line in uplink.lines(status.lab):
+    for line in uplink.lines(lab):
         print(painted(line, YELLOW))
     relayed = [nic for guest in status.guests for nic in guest.nics if nic.callers_seen_as and nic.network != "user"]
     if relayed:
@@ -90,7 +92,7 @@ def _show_notes(status: LabStatus) -> None:
     if status.edited:
         print(painted("edited: the file was changed since `up`; `qlan plan` shows what that means", YELLOW))
     if status.unsaved or status.by_hand:
-        print(painted("not in the file, gone with the next `qlan up`:", YELLOW))
+        print(painted("by hand, not in the file (`qlan up --discard` goes back to it):", YELLOW))
         for line in (*status.by_hand, *status.unsaved)[:_DRIFT_SHOWN]:
             print(f"  {printable(line)}")
     if status.bends:

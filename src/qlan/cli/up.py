@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import time
 
+from qlan import beside
 from qlan.cli import arrivals, in_the_way, uplink, which
 from qlan.cli.output import print_json
 from qlan.cli.parser import seconds
@@ -21,6 +22,8 @@ EXAMPLES = """\
   qlan up web db              two guests, with the networks they are on
   qlan up --no-wait           don't wait for DHCP leases
   qlan up --restart           restart running guests whose part of the file was changed
+  qlan up --discard           and take back what `qlan nic` and `qlan forward` changed by hand
+  sudo qlan up --managed      kind public, on a NIC of NetworkManager's or systemd-networkd's
   sudo qlan up --realm host   bridges on this machine itself; QEMU runs as you"""
 
 
@@ -31,6 +34,7 @@ def define(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--timeout", type=seconds, default=arrivals.TIMEOUT_S, metavar="S",
                         help="how long to wait for them (default: 120)")  # fmt: skip
     parser.add_argument("--restart", action="store_true", help="restart guests that run and were changed in the file")
+    which.add_discard(parser)
     uplink.add_words(parser)
     which.add_realm(parser)
     which.add_lock_wait(parser)
@@ -43,12 +47,13 @@ def run(args: argparse.Namespace) -> int:
     start_s = time.monotonic()
     guests = which.split(args.guests, args)
     lab = uplink.with_words(which.lab_of_file(args), args)
+    lab.discard = args.discard
     progress = Progress(quiet=args.json)
     with progress.shown(f"bringing up {lab.name}"):
         report = lab.up(guests, restart=args.restart, progress=progress.steps)
     if not args.json:
         _say(lab, report)
-        for line in uplink.lines(lab.name):
+        for line in uplink.lines(lab):
             print(line, flush=True)
         in_the_way.show(lab.wanted, lab.realm)
     came = arrivals.Arrivals([], [], start_s, quiet=args.json)
@@ -76,6 +81,9 @@ def _say(lab: Lab, report: UpReport) -> None:
         print(f"lab {lab.name}: {text.summary(report.plan)}")
     for guest, keys in report.postponed.items():
         print(f"{guest}: runs as it was; the file has changed its {', '.join(_parts(keys))}")
+    record = lab.record
+    if record and (by_hand := [*beside.by_hand(record), *beside.unsaved(record)]):
+        print(f"by hand, not in the file: {'; '.join(by_hand)} (`qlan up --discard` goes back to it)")
     if report.postponed:
         print(f"to restart {'it' if len(report.postponed) == 1 else 'them'}: qlan up --restart")
 

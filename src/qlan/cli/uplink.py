@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
-from dataclasses import replace
 
 from qlan.cli.parser import seconds
 from qlan.lab import Lab
 from qlan.planning.plan import Action, Plan
 from qlan.resources.model import Uplink
+from qlan.values import replace
+
+
+def add_managed(parser: argparse.ArgumentParser) -> None:
+    """The option of `up` and `plan` that lets a NIC's manager go on with the bridge."""
+    parser.add_argument("--managed", action="store_true",
+                        help="kind public: NetworkManager or systemd-networkd may go on with the bridge")  # fmt: skip
 
 
 def add_words(parser: argparse.ArgumentParser) -> None:
     """The options of `up` that say how long a NIC's watchdog waits."""
+    add_managed(parser)
     parser.add_argument("--confirm-within", type=seconds, metavar="S",
                         help="kind public: put the NIC back after S seconds without `qlan confirm`")  # fmt: skip
     parser.add_argument("--confirm-by-gateway", action="store_true",
@@ -23,13 +30,15 @@ def add_words(parser: argparse.ArgumentParser) -> None:
 def with_words(lab: Lab, args: argparse.Namespace) -> Lab:
     """The lab with what these options say in place of its file."""
     topology = lab.topology
-    if topology is None or (args.confirm_within is None and not args.confirm_by_gateway):
+    within_s, by_gateway = getattr(args, "confirm_within", None), getattr(args, "confirm_by_gateway", False)
+    if topology is None or (within_s is None and not by_gateway and not args.managed):
         return lab
     networks = [
         replace(
             one,
-            confirm_within_s=one.confirm_within_s if args.confirm_within is None else int(args.confirm_within),
-            keep_if_answered=args.confirm_by_gateway,
+            confirm_within_s=one.confirm_within_s if within_s is None else int(within_s),
+            keep_if_answered=by_gateway,
+            managed=one.managed or args.managed,
         )
         if one.kind == "public"
         else one
@@ -40,21 +49,20 @@ def with_words(lab: Lab, args: argparse.Namespace) -> Lab:
     return changed
 
 
-def lines(name: str) -> list[str]:
+def lines(lab: Lab) -> list[str]:
     """What the watchdogs of a lab's uplinks are doing, a line each, with what to do."""
-    record = Lab.named(name).record
+    record = lab.record
     if record is None or not any(isinstance(one, Uplink) for one in record.wanted.values()):
         return []
     from qlan.confirming import uplinks
 
+    guarded = uplinks(lab)
+    waiting = [one for one in guarded if one.left_s is not None]
     return [
-        *(
-            f"{one.nic} is in {one.bridge}: it is put back in {one.left_s} s unless you say `qlan confirm`"
-            for one in uplinks(Lab.named(name))
-            if one.left_s is not None
-        ),
-        *(f"{one.nic}: {one.ended}" for one in uplinks(Lab.named(name)) if one.ended),
-    ]
+        *(f"{one.nic} is in {one.bridge}: it is put back in {one.left_s} s unless you say `qlan confirm`"
+          for one in waiting),
+        *(f"{one.nic}: {one.ended}" for one in guarded if one.ended),
+    ]  # fmt: skip
 
 
 def before_and_after(plan: Plan) -> Iterator[str]:
@@ -69,3 +77,5 @@ def before_and_after(plan: Plan) -> Iterator[str]:
         moved += [f"rule {words}" for words in (*carried.rules, *carried.rules6)]
         for words in moved:
             yield f"    {words.replace('%', source)}  ->  {target}"
+        if one.manager:
+            yield f"    {one.manager.program}'s profile {one.manager.name}, of {source}  ->  {target}"

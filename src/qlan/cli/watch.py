@@ -8,7 +8,6 @@ import sys
 import time
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 
 from qlan.cli import events, table, which
 from qlan.cli.terminal import BOLD, YELLOW, is_live, painted, printable, width
@@ -19,6 +18,7 @@ from qlan.host.namespace import find_holder
 from qlan.lab import Lab
 from qlan.resources.model import HOST, Tap
 from qlan.status import GuestStatus
+from qlan.values import Struct, field
 from qlan.watching import Watch
 
 DESCRIPTION = """\
@@ -111,8 +111,7 @@ def _height() -> int:
         return 24
 
 
-@dataclass
-class _Rates:
+class _Rates(Struct):
     """What each NIC with a TAP sent and received per second since the last reading."""
 
     lab: Lab

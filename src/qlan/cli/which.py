@@ -9,8 +9,11 @@ from pathlib import Path
 
 from qlan.cli.parser import seconds
 from qlan.errors import UsageError
-from qlan.lab import Lab
 from qlan.names import nearest
+
+TYPE_CHECKING = False  # typing's, without the cost of importing it
+if TYPE_CHECKING:
+    from qlan.lab import Lab
 
 FILE_NAME = "qlan.yaml"
 
@@ -23,6 +26,11 @@ def add_lab(parser: argparse.ArgumentParser, *, letter: str = "-f") -> None:
                        help=f"the lab's file (default: {FILE_NAME} here or in a parent folder)")  # fmt: skip
     lab = which.add_argument("-l", "--lab", metavar="LAB", help="a lab that is up, by its name")
     lab.completer = complete_labs  # type: ignore[attr-defined]
+
+
+def add_discard(parser: argparse.ArgumentParser) -> None:
+    """`--discard`."""
+    parser.add_argument("--discard", action="store_true", help="go back to the file, whatever was changed by hand")
 
 
 def add_realm(parser: argparse.ArgumentParser) -> None:
@@ -50,6 +58,13 @@ def add_guest(parser: argparse.ArgumentParser, *, many: bool = False, help_text:
     else:
         word = parser.add_argument("guest", metavar="GUEST", help=help_text)
     word.completer = complete_guests  # type: ignore[attr-defined]
+
+
+def _lab() -> type[Lab]:
+    """Imported when a lab is wanted: at a TAB after `qlan` nobody wants one."""
+    from qlan.lab import Lab
+
+    return Lab
 
 
 def find_file() -> Path | None:
@@ -99,21 +114,21 @@ def lab_of_file(args: argparse.Namespace) -> Lab:
     path = args.file or _source(args.lab) or find_file()
     if path is None:
         raise _no_file()
-    lab = Lab.load(path, realm=realm, run_as=run_as)
+    lab = _lab().load(path, realm=realm, run_as=run_as)
     return _with_lock_wait(lab, args)
 
 
 def lab_by_name(args: argparse.Namespace) -> Lab:
     """The lab by what is up: its file is read only if nothing of it is up.  UsageError, TopologyError."""
     if args.lab:
-        return _with_lock_wait(Lab.named(args.lab), args)
+        return _with_lock_wait(_lab().named(args.lab), args)
     path = args.file or find_file()
     if path is None:
-        names = Lab.names()
+        names = _lab().names()
         if len(names) == 1:
-            return _with_lock_wait(Lab.named(names[0]), args)
+            return _with_lock_wait(_lab().named(names[0]), args)
         raise _no_file()
-    return _with_lock_wait(Lab.of_source(path) or Lab.load(path), args)
+    return _with_lock_wait(_lab().of_source(path) or _lab().load(path), args)
 
 
 def lab_that_is_up(args: argparse.Namespace) -> Lab:
@@ -160,7 +175,7 @@ def find_lab_of_guest(args: argparse.Namespace) -> tuple[Lab, str] | None:
 
 def _find_lab_with(guest: str) -> Lab | None:
     path = find_file()
-    here = Lab.of_source(path) if path else None
+    here = _lab().of_source(path) if path else None
     if here and guest in here.guests:
         return here
     having = [lab for lab in _labs() if guest in lab.guests]
@@ -184,7 +199,7 @@ def _no_guest(guest: str) -> UsageError:
 
 
 def _no_file() -> UsageError:
-    up = Lab.names()
+    up = _lab().names()
     hint = "`qlan init` writes one; -f FILE names another"
     if up:
         hint += f"; -l LAB names a lab that is up ({', '.join(up)})"
@@ -195,7 +210,7 @@ def _source(name: str | None) -> Path | None:
     """The file of a lab that is up."""
     if not name:
         return None
-    record = Lab.named(name).record
+    record = _lab().named(name).record
     if record is None or record.source is None:
         raise UsageError(f"lab `{name}` has no file: it was started by `qlan run`",
                          hint=f"`qlan status -l {name}`, `qlan down -l {name}`")  # fmt: skip
@@ -213,7 +228,7 @@ def _with_lock_wait(lab: Lab, args: argparse.Namespace) -> Lab:
 
 def complete_labs(**_: object) -> list[str]:
     """The labs that are up."""
-    return Lab.names()
+    return _lab().names()
 
 
 def complete_guests(*, parsed_args: argparse.Namespace, **_: object) -> list[str]:
@@ -228,14 +243,14 @@ def complete_names(*, parsed_args: argparse.Namespace, **_: object) -> list[str]
 
 def _names_in_lab(args: argparse.Namespace, what: str) -> list[str]:
     if args.lab:
-        return list(getattr(Lab.named(args.lab), what))
+        return list(getattr(_lab().named(args.lab), what))
     path = args.file or find_file()
     if path is None:
         return []
-    topology = Lab.load(path).topology
+    topology = _lab().load(path).topology
     return [one.name for one in getattr(topology, what)]
 
 
 def _labs() -> Iterator[Lab]:
-    for name in Lab.names():
-        yield Lab.named(name)
+    for name in _lab().names():
+        yield _lab().named(name)

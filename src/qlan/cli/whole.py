@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from qlan import journal
-from qlan.errors import TopologyError
 from qlan.facts.machine import UsedSubnet
 from qlan.interop.settled import Settled, settle
 from qlan.lab import Lab
+from qlan.problems import TopologyError
 from qlan.topology import addressing
 from qlan.topology.check import check_written, in_order
 from qlan.topology.model import Topology
+from qlan.values import replace
 
 
 def settled(lab: Lab) -> Settled:

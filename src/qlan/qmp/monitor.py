@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +11,12 @@ from qemu.qmp import ExecuteError, QMPClient
 from qemu.qmp.error import QMPError
 
 from qlan.errors import NotInTime, QmpError
+from qlan.values import Value
 
 _UNDER_WAY = "already in the process of unplug"  # qdev_unplug in softmmu/qdev-monitor.c
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(Value):
     """A command.  absent_is_fine: what it is about may not be there.  fd: a descriptor that goes with it (`getfd`).
 
     gone: a device; the call has an answer only when the guest let go of it, for which it has unplug_s seconds.
