@@ -3,7 +3,7 @@
 # sets clean_environment, an array of VARIABLE=VALUE.
 # shellcheck shell=bash
 
-# Makes the account qlan-$1 and $place: project/ (a copy), home/, tmp/, results/. All of it goes when the script ends.
+# Makes the account qlan-$1 and $place: project/ (a copy), home/, results/. All of it goes when the script ends.
 make_throw_away() {
     remove_forgotten
     place=$(mktemp -d /var/tmp/qlan-XXXXXX)
@@ -12,8 +12,7 @@ make_throw_away() {
     getent passwd "$user" >/dev/null && user=$user-$$
     echo "$2: root calls, so this runs as $user, a throw-away account, on a copy in $place"
     chmod 755 "$place"
-    mkdir "$place"/{project,home,tmp,results}
-    chmod 1777 "$place/tmp"
+    mkdir "$place"/{project,home,results}
     useradd --system --home-dir "$place/home" --no-create-home --shell /bin/sh --comment "$mark $$" "$user"
     uid=$(id -u "$user")
     gid=$(id -g "$user")
@@ -59,20 +58,26 @@ as_throw_away() {
 
 # in_box [--net] FUNCTION WORDS...: in a process namespace of its own that ends with it, with its own /tmp and a
 # /dev/net/tun that is open to all, as distributions have it (both by a mount that only the box sees: the machine's stay as
-# they are); --net: with its own network, too, in which only lo is up. The names of processes that were left go to
+# they are); --net: with its own network, too, in which only lo is up. The names of processes that were left are added to
 # $place/left.
 in_box() {
+    (become_box "$@")
+}
+
+# The same instead of the shell that calls, to be sent into the background: (become_box ...) &
+become_box() {
     local net=() state
     [ "$1" = --net ] && net=(--net) && shift
     state=$(declare -p place user uid gid net clean_environment && declare -f)
     # --pdeathsig: if this script is killed, the box goes with it
-    setpriv --pdeathsig=KILL unshare --mount --pid --fork --kill-child --mount-proc "${net[@]}" \
+    exec setpriv --pdeathsig=KILL unshare --mount --pid --fork --kill-child --mount-proc "${net[@]}" \
         bash -c "$state"$'\nenter_box "$@"' box "$@"
 }
 
 enter_box() {
     set -euo pipefail
-    mount --bind "$place/tmp" /tmp
+    mount --bind "$(mktemp -d "$place/tmp-XXXXXX")" /tmp
+    chmod 1777 /tmp
     mkdir -p /dev/net
     mount -t tmpfs -o mode=755 tmpfs /dev/net
     mknod -m 666 /dev/net/tun c 10 200
@@ -82,7 +87,7 @@ enter_box() {
     fi
     local status=0
     "$@" || status=$?
-    note_left >"$place/left"
+    note_left >>"$place/left"
     exit "$status"
 }
 

@@ -74,16 +74,17 @@ def _cost(is_one: Callable[[Path], bool], time_s: float) -> dict[str, float]:
                 chosen.append(process)
         except OSError:
             continue
-    before = sum(map(_switches, chosen))
+    before = {process: _switches(process) for process in chosen}
     time.sleep(time_s)
-    woken = sum(map(_switches, chosen)) - before
+    chosen = [process for process in chosen if process.exists()]  # one was still on its way out
+    woken = sum(_switches(process) - before[process] for process in chosen)
     memory = sum(map(_own_memory_mb, chosen))
     return {"processes": float(len(chosen)), "memory": memory, "wake-ups": woken / time_s}
 
 
 def _switches(process: Path) -> int:
     """How often its threads gave the processor back by themselves, hence were woken."""
-    return sum(_number(task / "status", "voluntary_ctxt_switches:") for task in (process / "task").iterdir())
+    return sum(_number(status, "voluntary_ctxt_switches:") for status in (process / "task").glob("*/status"))
 
 
 def _own_memory_mb(process: Path) -> float:

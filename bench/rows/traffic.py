@@ -61,7 +61,7 @@ def _measurements(session: Session, world: World, wired: Sequence[Wired]) -> lis
                 f"guest-host, {way}",
                 "Mbit/s",
                 True,
-                {one.name: partial(_to, one, world, one.at_host, one.host, words) for one in wired},
+                {one.name: partial(to_server, one, world, one.at_host, one.host, words) for one in wired},
             )
         )
         found.append(
@@ -69,7 +69,7 @@ def _measurements(session: Session, world: World, wired: Sequence[Wired]) -> lis
                 f"guest-outside, {way}",
                 "Mbit/s",
                 True,
-                {one.name: partial(_to, one, world, world.outside, OUTSIDE, words) for one in wired},
+                {one.name: partial(to_server, one, world, world.outside, OUTSIDE, words) for one in wired},
             )
         )
     pairs = [one for one in wired if one.peer]
@@ -94,7 +94,7 @@ def _measurements(session: Session, world: World, wired: Sequence[Wired]) -> lis
     return found  # fmt: skip
 
 
-def _to(one: Wired, world: World, there: Sequence[str], address: str, words: str) -> float:
+def to_server(one: Wired, world: World, there: Sequence[str], address: str, words: str) -> float:
     """Mbit/s from the guest to a server there (with -R the other way)."""
     argv = [*there, world.program("iperf3"), "-s", "-1", "--forceflush"]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True, env=world.environment) as server:
