@@ -16,7 +16,7 @@ from qlan import __version__
 from qlan.cli.parser import make_parser, verb_module
 from qlan.cli.verbs import GROUPS, VERBS
 from qlan.planning import cost as cost_of
-from qlan.resources.model import RESOURCE_TYPES, Bridge, Namespace, field_names
+from qlan.resources.model import RESOURCE_TYPES, Bridge, Namespace
 from qlan.topology import load
 from qlan.topology.model import KINDS
 from qlan.topology.vocabulary import SECTIONS, SORTS
@@ -121,7 +121,7 @@ def changes_text() -> Iterator[str]:
     for kind in RESOURCE_TYPES:
         yield f"\n### {kind.__name__}\n\n{cell((kind.__doc__ or '').strip().splitlines()[0])}\n"
         yield "| field | cost |\n| --- | --- |"
-        for name in field_names(kind):
+        for name in kind.__struct_fields__:
             cost = cost_of.OF_FIELD.get(kind, {}).get(name)
             anew = "restart of the guests on it" if kind in (Namespace, Bridge) else "live, made anew"
             said = cost.value if cost else anew if name in kind.FIXED else "live"
@@ -139,7 +139,7 @@ def test_what_each_change_costs() -> None:
 
 def test_every_field_of_what_is_a_guest_s_has_its_cost() -> None:
     for kind, costs in cost_of.OF_FIELD.items():
-        assert set(field_names(kind)) - cost_of.NAMES == set(costs)
+        assert set(kind.__struct_fields__) - cost_of.NAMES == set(costs)
 
 
 # --- every page

@@ -14,15 +14,13 @@ from qlan.errors import (
     ConflictError,
     DriftError,
     HostError,
-    Mark,
     MissingTool,
     NotInTime,
-    Problem,
     QlanError,
     RestoreError,
-    TopologyError,
     UsageError,
 )
+from qlan.problems import Mark, Problem, TopologyError
 
 CLASSES = [cls for _, cls in inspect.getmembers(errors, inspect.isclass) if issubclass(cls, QlanError)]
 

@@ -8,6 +8,7 @@ from qlan.forwarding import parse_usernet, short
 from qlan.journal import Record, unsaved
 from qlan.realm import Realm
 from qlan.resources.model import PortForward, Resources
+from qlan.values import replace
 
 # `info usernet` of QEMU 7.2 with one open connection through a forward, and one that the guest made.
 USERNET = """\
@@ -34,11 +35,23 @@ def test_what_goes_back_cancels_out() -> None:
     one, two = forward(1), forward(2)
     record = Record("x", Realm.ROOTLESS, None, "", {one.key: one})
     both: Resources = {one.key: one, two.key: two}
-    added = unsaved(record, both)
-    assert added == (f"+ {two.key}",)
+    added, of_file = unsaved(record, both)
+    assert (added, of_file) == ((f"+ {two.key}",), {})
     record = Record("x", Realm.ROOTLESS, None, "", both, added)
-    assert unsaved(record, {one.key: one}) == ()
-    assert unsaved(record, {two.key: two}) == (f"+ {two.key}", f"- {one.key}")
+    assert unsaved(record, {one.key: one}) == ((), {})
+    assert unsaved(record, {two.key: two}) == ((f"+ {two.key}", f"- {one.key}"), {one.key: one})
+
+
+def test_what_comes_back_otherwise_is_told() -> None:
+    one = forward(1)
+    other, third = replace(one, guest_port=80), replace(one, guest_port=81)
+    record = Record("x", Realm.ROOTLESS, None, "", {one.key: one})
+    for wanted, sign in ((None, "-"), (other, "~"), (None, "-"), (third, "~"), (None, "-"), (one, "")):
+        now: Resources = {wanted.key: wanted} if wanted else {}
+        lines, of_file = unsaved(record, now)
+        assert lines == ((f"{sign} {one.key}",) if sign else ())
+        assert of_file == ({one.key: one} if sign else {})
+        record = replace(record, wanted=now, unsaved=lines, of_file=of_file)
 
 
 def test_a_forward_is_said_as_it_is_written() -> None:

@@ -159,7 +159,7 @@ def test_a_pure_room_takes_nothing_from_the_machine(path: Path) -> None:
         ("host/run.py", "if TYPE_CHECKING:\n    from qlan.journal import Record"),
         ("apply.py", "from qlan.status import drift"),
         ("lab.py", "from qlan.cli.main import main"),
-        ("names.py", "from . import errors"),
+        ("names.py", "from . import problems"),
         ("planning/plan.py", "from ..networks.expand import expand"),
     ],
 )

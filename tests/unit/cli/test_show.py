@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,7 @@ from qlan.render.layout import Layout
 from qlan.resources.model import Bridge
 from qlan.topology import load
 from qlan.topology.model import Realm
+from qlan.values import asdict
 from tests import samples
 
 

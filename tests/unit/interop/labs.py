@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
 from qlan.interop.settled import Settled, settle
 from qlan.topology import addressing, load
 from qlan.topology.check import check_written
 from qlan.topology.model import Picks, Realm, Topology
+from qlan.values import Value, replace
 from tests.samples import FACTS
 
 EVERYTHING = """\
@@ -80,9 +80,9 @@ def settled(text: str, file: str = "/lab/qlan.yaml") -> Settled:
 
 def data(value: Any) -> Any:
     """Dataclasses as dicts without marks, the realm and the file: what a file means, wherever it came from."""
-    if is_dataclass(value) and not isinstance(value, type):
+    if isinstance(value, Value):
         skipped = ("mark", "marks", "source", "realm", "_networks", "_guests", "_written6", "asked")
-        return {one.name: data(getattr(value, one.name)) for one in fields(value) if one.name not in skipped}
+        return {name: data(getattr(value, name)) for name in value.__struct_fields__ if name not in skipped}
     return [data(one) for one in value] if isinstance(value, tuple) else value
 
 

@@ -65,6 +65,8 @@ KEYS: dict[str, dict[str, str]] = {
     "NIC: `vlan`, `trunk`": {"network": ", vlan_filtering: true", "nic": ", vlan: 10, trunk: [20-30]"},
     "NIC: `rate`": {"nic": ", rate: {in: 8mbit, out: 16mbit}"},
     "NIC: `isolated`": {"nic": ", isolated: true"},
+    "NIC: `vhost`": {"nic": ", vhost: true"},
+    "NIC: `reverse`": {"nic": ', reverse: ["5432:5432"]'},
     "NIC: `forwards`": {"user_nic": ', forwards: ["2222:22"]'},
     "user: `subnet`": {"user": "subnet: 10.0.7.0/24"},
     "user: `host`, `dns`, `dhcp_start`": {"user": "host: 10.0.2.9, dns: 10.0.2.8, dhcp_start: 10.0.2.20"},

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from qlan.interop.formats import EXPORTS
 from qlan.interop.settled import settle
 from qlan.topology import addressing, load
 from qlan.topology.model import Picks
+from qlan.values import replace
 from tests import samples
 
 

@@ -61,6 +61,7 @@ def test_all_keys_of_the_file_have_a_row() -> None:
         "reach",
         "proxy_arp",
         "confirm_within",
+        "managed",
         "mode",
         "host_access",
         "subnet",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 
 import pytest
 
@@ -32,6 +31,7 @@ from qlan.resources.model import (
 from qlan.topology import addressing, load
 from qlan.topology.model import KINDS as WORDS
 from qlan.topology.model import Network, Picks, Realm
+from qlan.values import replace
 from tests import samples
 from tests.unit import golden
 

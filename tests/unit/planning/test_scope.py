@@ -1,11 +1,11 @@
 """A command for some guests: what it takes along."""
 
-from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Interface
 
 from qlan.planning import scope
 from qlan.resources.model import Address, Bridge, Dnsmasq, Machine, Namespace, Nic, Resource, Tap, TapBackend
 from qlan.topology.changes import Change
+from qlan.values import replace
 from tests import samples
 
 REALM = "namespace/realm"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Network
 from pathlib import Path
@@ -14,6 +13,7 @@ from hypothesis import strategies as st
 
 from qlan.resources import codec
 from qlan.resources.model import RESOURCE_TYPES, Resource, TapBackend, UserBackend
+from qlan.values import NODEFAULT, defaults, replace
 
 PATHS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1).map(Path)
 for kind, strategy in {
@@ -36,22 +36,21 @@ def test_there_and_back(cls: type[Resource], data: st.DataObject) -> None:
     one = data.draw(st.from_type(cls))
     again = codec.decode(json.loads(json.dumps(codec.encode(one))))
     assert again == one
-    assert [type(getattr(again, field.name)) for field in dataclasses.fields(again)] == [
-        type(getattr(one, field.name)) for field in dataclasses.fields(one)
-    ]
+    names = cls.__struct_fields__
+    assert [type(getattr(again, name)) for name in names] == [type(getattr(one, name)) for name in names]
 
 
 @TYPES
 @given(data=st.data())
 def test_a_field_that_is_not_written_gets_its_default(cls: type[Resource], data: st.DataObject) -> None:
     one = data.draw(st.from_type(cls))
-    fields = [field for field in dataclasses.fields(cls) if field.default is not dataclasses.MISSING]
+    fields = [(name, default) for name, default in defaults(cls) if default is not NODEFAULT]
     written: dict[str, Any] = codec.encode(one)
-    for field in fields:
-        written.pop(field.name, None)
+    for name, _ in fields:
+        written.pop(name, None)
     read = codec.decode(written)
-    assert all(getattr(read, field.name) == field.default for field in fields)
-    assert not written.keys() & {field.name for field in fields}
+    assert all(getattr(read, name) == default for name, default in fields)
+    assert not written.keys() & {name for name, _ in fields}
 
 
 @pytest.mark.parametrize(
@@ -76,9 +75,9 @@ def test_the_two_backends_do_not_mix() -> None:
 def test_what_the_planner_relies_on(cls: type[Resource], data: st.DataObject) -> None:
     """A key made of FIXED fields alone (else a change would be another resource), and FIXED names fields."""
     one = data.draw(st.from_type(cls))
-    fields = {field.name for field in dataclasses.fields(cls)}
+    fields = set(cls.__struct_fields__)
     assert fields >= cls.FIXED
     assert one.key not in (*one.needs, *one.within)
     other = data.draw(st.from_type(cls))
     changeable = {name: getattr(other, name) for name in fields - cls.FIXED}
-    assert dataclasses.replace(one, **changeable).key == one.key
+    assert replace(one, **changeable).key == one.key

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
 from itertools import pairwise
 from pathlib import Path
@@ -16,6 +15,7 @@ from qlan.facts.machine import Facts, UsedPort, UsedSubnet
 from qlan.topology import addressing
 from qlan.topology.check import check
 from qlan.topology.model import Dhcp, Disk, Forward, Guest, Network, Nic, Picks, Realm, Topology, UserNetwork
+from qlan.values import replace
 
 FACTS = Facts(seed="s", uid=1000, arch="x86_64")
 NOTHING = Picks({}, {}, {})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from qlan import names
 from qlan.facts.machine import Facts, QemuFacts, UsedPort, UsedSubnet
 from qlan.topology.check import check
 from qlan.topology.model import Dhcp, Disk, Forward, Guest, Network, Nic, Realm, Topology, UserNetwork
+from qlan.values import replace
 
 FACTS = Facts(
     seed="s",

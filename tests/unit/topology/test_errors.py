@@ -14,7 +14,6 @@ from pathlib import Path
 
 import pytest
 
-from qlan.errors import Problem, TopologyError
 from qlan.facts.machine import (
     Carried,
     Facts,
@@ -26,6 +25,8 @@ from qlan.facts.machine import (
     UsedPrefix,
     UsedSubnet,
 )
+from qlan.facts.manager import NETWORKD, NETWORKMANAGER, Manager
+from qlan.problems import Problem, TopologyError
 from qlan.topology.check import check
 from qlan.topology.load import load
 
@@ -59,6 +60,9 @@ FACTS = Facts(
                          Carried(("10.1.1.7/24 dev %",), ("unicast 0.0.0.0/0 via 10.1.1.1 dev %",))),
         "eth1": NicFacts("52:54:00:00:00:03", 1500, dhcp_server="10.3.1.1 (52:54:00:00:00:99)"),
         "eth2": NicFacts("52:54:00:00:00:04", 1500, Carried(("192.0.2.4/24 dev %",))),
+        "eth3": NicFacts("52:54:00:00:00:05", 1500, manager=Manager(NETWORKD, "/etc/systemd/network/20-wired.network")),
+        "eth4": NicFacts("52:54:00:00:00:06", 1500, manager=Manager(
+            NETWORKMANAGER, obstacle="its profile is one with 802.1X", hint="write `kind: bridge`")),
         "wlan0": NicFacts("52:54:00:00:00:02", 1500, fault="it is Wi-Fi", hint="forward ports"),
     },
     nic_names=("eth0", "eth1", "wlan0"),

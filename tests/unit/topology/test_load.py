@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from qlan.errors import Mark, TopologyError
+from qlan.problems import Mark, TopologyError
 from qlan.topology import document
 from qlan.topology.load import SIZE_MAX_BYTES, lab_name, load, parse
 from qlan.topology.model import Dhcp, Disk, Guest, Network, Nic, Realm, Topology, UserNetwork

@@ -10,8 +10,8 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from qlan.errors import TopologyError
 from qlan.facts.machine import Facts
+from qlan.problems import TopologyError
 from qlan.topology.addressing import complete
 from qlan.topology.check import check
 from qlan.topology.load import parse

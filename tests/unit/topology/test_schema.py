@@ -9,7 +9,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from qlan.errors import TopologyError
+from qlan.problems import TopologyError
 from qlan.topology.document import Mapping, Node, Sequence, compose
 from qlan.topology.load import parse
 from qlan.topology.schema import schema

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from qlan.errors import Mark, TopologyError
+from qlan.problems import Mark, TopologyError
 from qlan.topology.load import parse
 from qlan.topology.model import Nic, UserNetwork
 from qlan.topology.short import parse_nics

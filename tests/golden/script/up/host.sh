@@ -14,8 +14,8 @@
 #   + nic/box/0  model=virtio-net-pci, mac=52:a6:7e:1f:1a:08, backend=UserBackend(hostname box)
 #   + forward/box/0/tcp:127.0.0.1:2222  protocol=tcp, host_address=127.0.0.1, host_port=2222, guest_address=-, guest_port=22
 #   + machine/web  binary=/usr/bin/qemu-system-x86_64, machine=pc, accel=tcg, cpus=1, memory_bytes=536870912, kernel=/lab/vmlinuz, run_as=1000
-#   + nic/web/0  model=virtio-net-pci, mac=52:76:c8:aa:f7:1d, backend=TapBackend(tap tap/web/0)
-#   + nic/web/1  model=e1000, mac=52:87:19:f6:86:18, backend=TapBackend(tap tap/web/1)
+#   + nic/web/0  model=virtio-net-pci, mac=52:76:c8:aa:f7:1d, backend=TapBackend(tap tap/web/0), leased=[lan, 10.10.10.64, fd61:e5d7:f8e8:f527::64]
+#   + nic/web/1  model=e1000, mac=52:87:19:f6:86:18, backend=TapBackend(tap tap/web/1), leased=[back, 10.82.66.64]
 set -eu
 pid_of() { read -r pid rest <"$1"; echo "$pid"; }
 # end SIGNAL RECORD [WORDS]: end a process and wait until it is gone; WORDS lead to where its id was counted
@@ -184,7 +184,7 @@ END
 
 mkdir -p /run/user/1000/qlan/up/guest/web
 cat >/run/user/1000/qlan/up/guest/web/guest.json <<'END'
-[{"type": "Machine", "guest": "web", "lab": "script", "binary": "/usr/bin/qemu-system-x86_64", "machine": "pc", "accel": "tcg", "cpus": 1, "memory_bytes": 536870912, "kernel": "/lab/vmlinuz", "run_as": 1000}, {"type": "Nic", "guest": "web", "index": 0, "model": "virtio-net-pci", "mac": "52:76:c8:aa:f7:1d", "backend": {"type": "TapBackend", "tap": "tap/web/0"}}, {"type": "Nic", "guest": "web", "index": 1, "model": "e1000", "mac": "52:87:19:f6:86:18", "backend": {"type": "TapBackend", "tap": "tap/web/1"}}]
+[{"type": "Machine", "guest": "web", "lab": "script", "binary": "/usr/bin/qemu-system-x86_64", "machine": "pc", "accel": "tcg", "cpus": 1, "memory_bytes": 536870912, "kernel": "/lab/vmlinuz", "run_as": 1000}, {"type": "Nic", "guest": "web", "index": 0, "model": "virtio-net-pci", "mac": "52:76:c8:aa:f7:1d", "backend": {"type": "TapBackend", "tap": "tap/web/0"}, "leased": ["lan", "10.10.10.64", "fd61:e5d7:f8e8:f527::64"]}, {"type": "Nic", "guest": "web", "index": 1, "model": "e1000", "mac": "52:87:19:f6:86:18", "backend": {"type": "TapBackend", "tap": "tap/web/1"}, "leased": ["back", "10.82.66.64"]}]
 END
 
 # guest web

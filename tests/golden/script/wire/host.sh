@@ -11,10 +11,10 @@
 #   + machine/left  binary=/usr/bin/qemu-system-x86_64, machine=pc, accel=tcg, cpus=1, memory_bytes=536870912, kernel=/lab/vmlinuz, run_as=1000, addresses=[ip=10.0.0.1:::255.255.255.252:left:eth0:off]
 #   + nic/left/0  model=virtio-net-pci, mac=52:c1:4d:96:d5:9a, backend=WireBackend(network wire, end 0, namespace namespace/wire), address=10.0.0.1/30
 #   + nic/left/1  model=virtio-net-pci, mac=52:39:fe:ee:af:99, backend=WireBackend(network loop, end 0, namespace namespace/loop), mtu_bytes=9000
-#   + nic/left/2  model=virtio-net-pci, mac=52:54:1a:92:5f:fb, backend=TapBackend(tap tap/left/2)
+#   + nic/left/2  model=virtio-net-pci, mac=52:54:1a:92:5f:fb, backend=TapBackend(tap tap/left/2), leased=[lan, 10.76.88.64, fdbb:4d6a:cff1:124d::64]
 #   + nic/left/3  model=virtio-net-pci, mac=52:3b:ba:91:47:0b, backend=WireBackend(network loop, end 1, namespace namespace/loop), link_up=False, mtu_bytes=9000
 #   + machine/right  binary=/usr/bin/qemu-system-x86_64, machine=pc, accel=tcg, cpus=1, memory_bytes=536870912, kernel=/lab/vmlinuz, run_as=1000, addresses=[ip=10.0.0.2:::255.255.255.252:right:eth1:off]
-#   + nic/right/0  model=virtio-net-pci, mac=52:4c:13:84:ca:38, backend=TapBackend(tap tap/right/0)
+#   + nic/right/0  model=virtio-net-pci, mac=52:4c:13:84:ca:38, backend=TapBackend(tap tap/right/0), leased=[lan, 10.76.88.65, fdbb:4d6a:cff1:124d::65]
 #   + nic/right/1  model=virtio-net-pci, mac=52:1a:5b:b4:11:b7, backend=WireBackend(network wire, end 1, namespace namespace/wire), address=10.0.0.2/30
 set -eu
 pid_of() { read -r pid rest <"$1"; echo "$pid"; }
@@ -111,7 +111,7 @@ dnsmasq --conf-file=/run/user/1000/qlan/wire/dnsmasq/lan/conf
 
 mkdir -p /run/user/1000/qlan/wire/guest/left
 cat >/run/user/1000/qlan/wire/guest/left/guest.json <<'END'
-[{"type": "Machine", "guest": "left", "lab": "cable", "binary": "/usr/bin/qemu-system-x86_64", "machine": "pc", "accel": "tcg", "cpus": 1, "memory_bytes": 536870912, "kernel": "/lab/vmlinuz", "run_as": 1000, "addresses": ["ip=10.0.0.1:::255.255.255.252:left:eth0:off"]}, {"type": "Nic", "guest": "left", "index": 0, "model": "virtio-net-pci", "mac": "52:c1:4d:96:d5:9a", "backend": {"type": "WireBackend", "network": "wire", "end": 0, "namespace": "namespace/wire"}, "address": "10.0.0.1/30"}, {"type": "Nic", "guest": "left", "index": 1, "model": "virtio-net-pci", "mac": "52:39:fe:ee:af:99", "backend": {"type": "WireBackend", "network": "loop", "end": 0, "namespace": "namespace/loop"}, "mtu_bytes": 9000}, {"type": "Nic", "guest": "left", "index": 2, "model": "virtio-net-pci", "mac": "52:54:1a:92:5f:fb", "backend": {"type": "TapBackend", "tap": "tap/left/2"}}, {"type": "Nic", "guest": "left", "index": 3, "model": "virtio-net-pci", "mac": "52:3b:ba:91:47:0b", "backend": {"type": "WireBackend", "network": "loop", "end": 1, "namespace": "namespace/loop"}, "link_up": false, "mtu_bytes": 9000}]
+[{"type": "Machine", "guest": "left", "lab": "cable", "binary": "/usr/bin/qemu-system-x86_64", "machine": "pc", "accel": "tcg", "cpus": 1, "memory_bytes": 536870912, "kernel": "/lab/vmlinuz", "run_as": 1000, "addresses": ["ip=10.0.0.1:::255.255.255.252:left:eth0:off"]}, {"type": "Nic", "guest": "left", "index": 0, "model": "virtio-net-pci", "mac": "52:c1:4d:96:d5:9a", "backend": {"type": "WireBackend", "network": "wire", "end": 0, "namespace": "namespace/wire"}, "address": "10.0.0.1/30"}, {"type": "Nic", "guest": "left", "index": 1, "model": "virtio-net-pci", "mac": "52:39:fe:ee:af:99", "backend": {"type": "WireBackend", "network": "loop", "end": 0, "namespace": "namespace/loop"}, "mtu_bytes": 9000}, {"type": "Nic", "guest": "left", "index": 2, "model": "virtio-net-pci", "mac": "52:54:1a:92:5f:fb", "backend": {"type": "TapBackend", "tap": "tap/left/2"}, "leased": ["lan", "10.76.88.64", "fdbb:4d6a:cff1:124d::64"]}, {"type": "Nic", "guest": "left", "index": 3, "model": "virtio-net-pci", "mac": "52:3b:ba:91:47:0b", "backend": {"type": "WireBackend", "network": "loop", "end": 1, "namespace": "namespace/loop"}, "link_up": false, "mtu_bytes": 9000}]
 END
 
 # guest left
@@ -147,7 +147,7 @@ END
 
 mkdir -p /run/user/1000/qlan/wire/guest/right
 cat >/run/user/1000/qlan/wire/guest/right/guest.json <<'END'
-[{"type": "Machine", "guest": "right", "lab": "cable", "binary": "/usr/bin/qemu-system-x86_64", "machine": "pc", "accel": "tcg", "cpus": 1, "memory_bytes": 536870912, "kernel": "/lab/vmlinuz", "run_as": 1000, "addresses": ["ip=10.0.0.2:::255.255.255.252:right:eth1:off"]}, {"type": "Nic", "guest": "right", "index": 0, "model": "virtio-net-pci", "mac": "52:4c:13:84:ca:38", "backend": {"type": "TapBackend", "tap": "tap/right/0"}}, {"type": "Nic", "guest": "right", "index": 1, "model": "virtio-net-pci", "mac": "52:1a:5b:b4:11:b7", "backend": {"type": "WireBackend", "network": "wire", "end": 1, "namespace": "namespace/wire"}, "address": "10.0.0.2/30"}]
+[{"type": "Machine", "guest": "right", "lab": "cable", "binary": "/usr/bin/qemu-system-x86_64", "machine": "pc", "accel": "tcg", "cpus": 1, "memory_bytes": 536870912, "kernel": "/lab/vmlinuz", "run_as": 1000, "addresses": ["ip=10.0.0.2:::255.255.255.252:right:eth1:off"]}, {"type": "Nic", "guest": "right", "index": 0, "model": "virtio-net-pci", "mac": "52:4c:13:84:ca:38", "backend": {"type": "TapBackend", "tap": "tap/right/0"}, "leased": ["lan", "10.76.88.65", "fdbb:4d6a:cff1:124d::65"]}, {"type": "Nic", "guest": "right", "index": 1, "model": "virtio-net-pci", "mac": "52:1a:5b:b4:11:b7", "backend": {"type": "WireBackend", "network": "wire", "end": 1, "namespace": "namespace/wire"}, "address": "10.0.0.2/30"}]
 END
 
 # guest right

@@ -1,0 +1,57 @@
+"""A lab's record on disk: read once as long as it is the same, and never longer."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from qlan import journal
+from qlan.host import files
+from qlan.realm import Realm
+from qlan.render.layout import Layout
+from qlan.values import replace
+
+FIRST = journal.Record("shop", Realm.ROOTLESS, None, "1")
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> Layout:
+    return Layout(tmp_path / "run", tmp_path / "state", "shop")
+
+
+def test_what_is_written_is_read(layout: Layout) -> None:
+    assert journal.read_record(layout) is None
+    journal.write_record(layout, FIRST)
+    assert journal.read_record(layout) == FIRST
+    assert journal.read_record(layout) is journal.read_record(layout)
+    journal.write_record(layout, replace(FIRST, digest="2"))
+    assert journal.read_record(layout) == replace(FIRST, digest="2")
+    layout.record.unlink()
+    assert journal.read_record(layout) is None
+
+
+def test_what_another_process_writes_is_seen(layout: Layout) -> None:
+    journal.write_record(layout, FIRST)
+    assert journal.read_record(layout) == FIRST
+    text = journal.record_text(replace(FIRST, digest="2"))
+    if not os.fork():
+        files.write(layout.record, text)
+        os._exit(0)
+    os.wait()
+    assert journal.read_record(layout) == replace(FIRST, digest="2")
+
+
+def test_another_lab_s_record_is_another(layout: Layout, tmp_path: Path) -> None:
+    other = Layout(tmp_path / "run", tmp_path / "state", "other")
+    journal.write_record(layout, FIRST)
+    journal.write_record(other, replace(FIRST, lab="other"))
+    read = [journal.read_record(one) for one in (layout, other, layout)]
+    assert [one and one.lab for one in read] == ["shop", "other", "shop"]
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"lab": "shop"}'])
+def test_what_is_damaged_is_none(layout: Layout, text: str) -> None:
+    files.write(layout.record, text)
+    assert journal.read_record(layout) is None
