@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from pathlib import Path
 
 from qlan.facts.machine import Facts, QemuFacts
@@ -11,6 +10,7 @@ from qlan.networks.expand import expand
 from qlan.resources.model import Resources
 from qlan.topology import addressing, load
 from qlan.topology.model import Picks, Realm, Topology
+from qlan.values import replace
 
 GOLDEN = Path(__file__).parent / "golden"
 UPDATE = bool(os.environ.get("QLAN_UPDATE_GOLDEN"))

@@ -79,14 +79,14 @@ def read(data: bytes) -> tuple[list[str], list[tuple[int, int, bytes]]]:
 
 def test_a_nic_and_a_network(shop_up: Place) -> None:
     with noise(ping_web(shop_up)):
-        for name, direction in (("web/0", 1), ("lan", 1)):
+        for name, said in (("web/0", "web/0"), ("web/lan", "web/0"), ("lan", "lan"), ("shop/lan", "lan")):
             done = shop_up.qlan("capture", name, "-w", "x.pcapng", "--for", "1s", "--filter", "arp")
             names, packets = read((shop_up.folder / "x.pcapng").read_bytes())
-            assert names == [name]
+            assert names == [said]
             assert packets, "ARP requests for a guest that does not answer"
             assert {frame[12:14] for _, _, frame in packets} == {struct.pack("!H", ARP)}
-            assert {how for _, how, _ in packets} == {direction}
-            assert done.stderr == f"{len(packets)} frame{'s' * (len(packets) != 1)} of {name}\n"
+            assert {how for _, how, _ in packets} == {1}
+            assert done.stderr == f"{len(packets)} frame{'s' * (len(packets) != 1)} of {said}\n"
 
 
 def test_each_line_is_a_frame(shop_up: Place) -> None:
@@ -156,7 +156,7 @@ def test_a_reader_that_goes_ends_it(shop_up: Place) -> None:
     ("words", "what", "hint"),
     [
         (["lna"], "no guest and no network `lna` in this lab", "did you mean `lan`?"),
-        (["web/7"], "guest `web` has no NIC 7", "it has web/0, web/1"),
+        (["web/7"], "guest `web` has no NIC `7`", "its NICs: 0 (lan), 1 (back)"),
         (["lone"], "guest `lone` has no NIC", "it has none"),
         (["lan", "--filter", "tcp prt 1"], "no filter: can't parse filter expression: syntax error",
          "like `tcp port 80`, `arp or icmp`: man pcap-filter"),

@@ -47,7 +47,7 @@ class Done:
 class GuestShell:
     """The shell behind the console socket `path`. Connects with the first command, or by `connect`."""
 
-    def __init__(self, path: Path, *, boot_timeout_s: float = 120) -> None:
+    def __init__(self, path: Path, *, boot_timeout_s: float = 240) -> None:
         self.path = path
         self.boot_timeout_s = boot_timeout_s
         self.transcript = ""
@@ -84,12 +84,13 @@ class GuestShell:
         mark = f"{self._tag}-{next(self._numbers)}"
         # The end is a line of its own: after a syntax error the shell drops the rest of the line that has it.
         end = f"printf '\\nend %s %s\\n' {mark} $?\n"
-        self._send(f"{{ printf '\\nbegin %s\\n' {mark}; eval {shlex.quote(command)}\n}} </dev/null\n{end}")
         framed = re.compile(rf"^begin {mark}\n(.*)\nend {mark} (\d+)\n", re.DOTALL | re.MULTILINE)
         try:
+            self._send(f"{{ printf '\\nbegin %s\\n' {mark}; eval {shlex.quote(command)}\n}} </dev/null\n{end}")
             found = self._read_until(framed, time.monotonic() + timeout_s)
         except TimeoutError:
-            self._send("\x03")
+            with contextlib.suppress(TimeoutError):
+                self._send("\x03")
             raise GuestError(f"no end after {timeout_s:g} s of: {command}{self._shown()}") from None
         return Done(int(found[2]), found[1].replace(end, ""))  # a shell that edits lines may have shown what it read
 
@@ -117,9 +118,9 @@ class GuestShell:
         self._socket = self._open_socket(deadline)
         for number in itertools.count():
             mark = f"{self._tag}-hello-{number}"
-            # ^C, so that half a line that someone left there is not run with ours.
-            self._send(f"\x03\nPS1= PS2=; stty -echo; printf '\\nhello %s\\n' {mark}\n")
             try:
+                # ^C, so that half a line that someone left there is not run with ours.
+                self._send(f"\x03\nPS1= PS2=; stty -echo; printf '\\nhello %s\\n' {mark}\n")
                 self._read_until(
                     re.compile(rf"^hello {mark}\n", re.MULTILINE), min(deadline, time.monotonic() + HELLO_S)
                 )
@@ -155,6 +156,8 @@ class GuestShell:
         assert self._socket is not None
         try:
             self._socket.sendall(text.encode())
+        except TimeoutError:
+            raise  # nobody reads yet: its firmware is still at work
         except OSError as error:
             raise GuestError(f"the console {self.path} is gone: {error}{self._shown()}") from None
 

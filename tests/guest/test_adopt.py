@@ -139,10 +139,12 @@ def test_a_qemu_started_by_hand_is_lent_a_network_and_runs_on_without(lab: Boote
 
     qlan("up", "--no-wait", "-l", "lends")
     assert [nic.network for nic in guest(lab).nics] == ["user", "lan", "back"], "the file does not know it: it stays"
+    assert listens(PORT) and not listens(OWN_PORT), "and so do its forwards"
+    assert "by hand, not in the file" not in qlan("status", "-l", "lends")
 
     assert f"process {mine.pid} is as it was" in qlan("release", "my-vm")
     assert mine.truth() == before
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while descriptors(mine.pid) != open_before and time.monotonic() < deadline:
         time.sleep(0.1)  # slirp still has the end of a connection that was tried
     assert descriptors(mine.pid) == open_before

@@ -121,11 +121,13 @@ def test_two_at_once_are_both_done(plugs: BootedLab) -> None:
     assert not plugs.lab.status().drift
 
 
-def test_up_goes_back_to_the_file(plugs: BootedLab) -> None:
+def test_up_goes_back_to_the_file_if_asked(plugs: BootedLab) -> None:
     qlan("nic", "attach", "plugs/suspect", "user", "--model", "e1000")
     assert ("suspect", 0, "user", "up") in nics()
     pid = plugs.lab.find_pid("suspect")
     qlan("up", "--no-wait", "-l", "plugs")
+    assert ("suspect", 0, "user", "up") in nics(), "unasked it stays"
+    qlan("up", "--no-wait", "--discard", "-l", "plugs")
     assert "suspect" not in [guest for guest, *_ in nics()]
     assert plugs.lab.find_pid("suspect") == pid
     assert plugs.lab.status().by_hand == ()
@@ -206,7 +208,7 @@ def test_what_cannot_be(plugs: BootedLab, words: tuple[str, ...], code: int, sai
     before = nics()
     text = qlan("nic", *words, code=code)
     if code == 0:
-        qlan("up", "--no-wait", "-l", "plugs")
+        qlan("up", "--no-wait", "--discard", "-l", "plugs")
     assert said in text
     assert nics() == before
     assert not plugs.lab.status().drift

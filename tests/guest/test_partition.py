@@ -26,12 +26,6 @@ guests:
   db: {KERNEL, nics: [lan]}
   cache: {KERNEL, nics: [back, wire]}
 """
-# What a guest's network daemon does when its cable is put back: give up its address and ask again.
-WATCHER = """\
-(old=1; while sleep 0.1; do new=$(cat /sys/class/net/eth0/carrier)
-[ $old$new = 01 ] && kill -USR2 $(cat /run/udhcpc.eth0) && kill -USR1 $(cat /run/udhcpc.eth0)
-old=$new; done) </dev/null >/dev/null 2>&1 &
-"""
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +68,6 @@ def test_sides_do_not_hear_each_other_also_where_the_host_routes(parts: BootedLa
 
 
 def test_a_moved_guest_gets_its_new_lease_and_its_name_follows(parts: BootedLab) -> None:
-    parts.sh("web", WATCHER)
     old, lab = parts.address("web"), parts.lab
     mac = lab.status().guests[0].nics[0].mac
     assert old in name(parts, "db", "web", "10.83.0.1")

@@ -30,6 +30,8 @@ guests:
   db: {KERNEL, nics: [lan, apart]}
 """
 
+LISTED = '[{network: lan, reverse: ["5432:%d"]}, apart]'
+
 
 @contextmanager
 def service(answer: bytes) -> Iterator[int]:
@@ -91,10 +93,29 @@ def test_a_service_of_this_machine_for_one_guest(guest_image: GuestImage) -> Non
         assert not lab.lab.layout.outlet.exists(), "with the last one the process goes"
 
 
+def test_written_in_the_file(guest_image: GuestImage) -> None:
+    with service(b"from the file\n") as port, booted(guest_image, TEXT.replace("[lan, apart]", LISTED % port)) as lab:
+        assert said(lab, "db", 5432) == "from the file"
+        assert "from the file" not in said(lab, "web", 5432), "nobody else is let through"
+        assert not lab.lab.plan()
+        source = lab.lab.record.source if lab.lab.record else None
+        assert source is not None
+        qlan("forward", "add", "back/web", f"6000:{port}", "--reverse", "--save")
+        assert f'{{network: lan, reverse: ["6000:{port}"]}}' in source.read_text()
+        assert lab.lab.status().unsaved == ()
+        qlan("forward", "remove", "back/db", "5432", "--reverse", "--save")
+        assert "5432" not in source.read_text()
+        qlan("up", "--no-wait", "-f", str(source))
+        assert said(lab, "web", 6000) == "from the file", "`up` of the file keeps it"
+        assert "Connection refused" in said(lab, "db", 5432)
+        qlan("nic", "detach", "back/web/0")
+        assert not reversing.listed(lab.lab), "it goes with its NIC"
+
+
 def refuses(lab: BootedLab, port: int) -> None:
     text = qlan("forward", "add", "back/web", "7000:7001", "--reverse", "--nic", "1", code=2)
     assert "NIC 1 of guest `web` is on user-mode networking, which takes no more while it runs" in text
-    assert "hint:  it has it: 10.0.2.2:7001 is this machine's 127.0.0.1 in the guest" in text
+    assert "hint:  10.0.2.2:7001 is this machine's 127.0.0.1 in the guest" in text
     assert "leads already to 127.0.0.1" in qlan("forward", "add", "back/db", f"5432:{port}", "--reverse", code=4)
     assert "NIC 1 of guest `db` is on nothing" in qlan(
         "forward", "add", "back/db", "1:1", "--reverse", "--nic", "1", code=2

@@ -19,7 +19,8 @@ from qlan.planning.plan import plan
 from qlan.render.command import Ip, OpenTap, Sysctl
 from qlan.render.layout import Layout
 from qlan.render.scene import Scene
-from qlan.resources.model import HOST, Address, Bridge, Resources, Tap
+from qlan.resources.model import HOST, Address, Bridge, Resources, Tap, Trunk
+from qlan.topology import ports
 from qlan.topology.model import Realm
 from tests import samples
 
@@ -41,10 +42,23 @@ guests:
 LAYOUT = Layout(Path("/r"), Path("/s"), "vlans")
 
 
+STAR = """\
+lab: vlans
+networks:
+  sw: {kind: host-only, subnet: 10.80.0.0/24, dhcp: false, dns: false, vlan_filtering: true, vlan: 10}
+guests:
+  a: {kernel: k, nics: [sw]}
+  c: {kernel: k, nics: [{network: sw, vlan: 20}]}
+  b: {kernel: k, nics: [{network: sw, vlan: 10}]}
+  d: {kernel: k, nics: [{network: sw, vlan: 20}]}
+  t: {kernel: k, nics: [{network: sw, trunk: [10, 20-25]}]}
+"""
+
+
 def links(text: str) -> Resources:
     """The wanted links of the lab."""
     found = samples.parsed(text, Realm.HOST)
-    return {key: one for key, one in found.items() if isinstance(one, Bridge | Tap | Address)}
+    return {key: one for key, one in found.items() if isinstance(one, Bridge | Trunk | Tap | Address)}
 
 
 def present(host: GuestShell) -> Resources:
@@ -66,7 +80,8 @@ def apply(host: GuestShell, wanted: Resources) -> None:
         elif isinstance(command, Sysctl):
             host.run(f"echo {command.value} >/proc/sys/{command.path}")
         elif isinstance(command, Ip):
-            host.run(f"{command.program} {command.line}")
+            line = f"{command.program} {command.line}"
+            assert host.try_run(line).status == 0 or command.gone_is_fine, line
     assert plan(wanted, present(host)).steps == ()
 
 
@@ -113,3 +128,44 @@ def test_vlans_keep_guests_apart_and_pass_trunks(guest_image: GuestImage, tmp_pa
         plain = LAB.replace(", vlan_filtering: true, vlan: 10", "").replace(", vlan: 30, trunk: [10, 20-25]", "")
         apply(host, links(plain.replace(", vlan: 10", "").replace(", vlan: 20", "")))
         assert pings(host, "a", "10.80.0.13")
+
+
+def test_vlans_hold_across_a_star_of_bridges(
+    guest_image: GuestImage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bridges with room for two: a and c are on the first, b and d on a second, t on a third."""
+    monkeypatch.setattr(ports, "PORTS", 2)
+    words = ["-m", "192", "-nic", "none"]
+    with start_machine(tmp_path, (guest_image.vmlinux, guest_image.initrd_full), words) as machine:
+        host = machine.shell
+        apply(host, links(STAR))
+        for number, guest in enumerate("abcd", 11):
+            host.run(f"ip -n {guest} address add 10.80.0.{number}/24 dev eth0")
+        for vid in (10, 20, 30):
+            host.run(f"ip -n t link add link eth0 name v{vid} up type vlan id {vid}")
+        host.run("ip -n t address add 10.80.0.15/24 dev v10")
+        for guest, number in (("a", 12), ("b", 1), ("t", 1), ("t", 12), ("c", 14)):
+            assert pings(host, guest, f"10.80.0.{number}"), f"{guest} does not reach {number}"
+        for guest, number in (("a", 13), ("a", 14), ("b", 13), ("d", 1), ("t", 14)):
+            assert not pings(host, guest, f"10.80.0.{number}"), f"{guest} reaches {number}"
+        host.run("ip -n t address flush dev v10; ip -n t address add 10.80.0.15/24 dev v20")
+        assert pings(host, "t", "10.80.0.13")
+        assert pings(host, "t", "10.80.0.14")
+
+        # a VLAN is taken off a trunk behind our back, then the file takes one off itself
+        trunk = next(one for one in present(host).values() if isinstance(one, Trunk) and one.branch == 1)
+        host.run(f"bridge vlan del dev {trunk.near} vid 20; bridge vlan del dev {trunk.far} vid 20")
+        assert not pings(host, "c", "10.80.0.14")
+        assert [step.changes().keys() for step in plan(links(STAR), present(host)).steps] == [{"vlans"}]
+        apply(host, links(STAR))
+        assert pings(host, "c", "10.80.0.14")
+        host.run(f"bridge vlan add dev {trunk.far} vid 30")
+        assert [step.key for step in plan(links(STAR), present(host)).steps] == ["trunk/sw/1"] * 2, "it is made anew"
+        apply(host, links(STAR))
+        apply(
+            host,
+            links(STAR.replace("trunk: [10, 20-25]", "trunk: [20]").replace("vlan: 10}\nguests", "vlan: 20}\nguests")),
+        )
+        assert {one.vlans for one in present(host).values() if isinstance(one, Trunk)} == {((10, 10), (20, 20))}
+        assert pings(host, "d", "10.80.0.1")
+        assert not pings(host, "b", "10.80.0.1")

@@ -114,7 +114,7 @@ def test_what_cannot_be_adopted(place: Place, lab: Path) -> None:
         place.qlan("up", "--no-wait")
         assert "lab `demo` has a guest `web` already" in refused(place, "adopt", "q", "--as", "web", code=2)
         place.qlan("adopt", str(qemu.pid))
-        assert "gone with the next" not in place.qlan("status").stdout, "`up` leaves it alone"
+        assert "by hand, not in the file" not in place.qlan("status").stdout, "`up` leaves it alone"
         assert "is guest `q` of lab `demo` already" in refused(place, "adopt", "q", "--as", "again", code=4)
         [web] = [pid for pid, words in place.processes() if "qemu-system" in words]
         assert "is guest `web` of lab `demo` already" in refused(place, "adopt", str(web), "--as", "again", code=4)

@@ -7,6 +7,12 @@ from pathlib import Path
 
 from .place import Place
 
+SWAPPED = """\
+networks:
+  one: {kind: host-only, subnet: 10.71.0.0/24}
+  two: {kind: host-only, subnet: 10.72.0.0/24}
+"""
+
 
 def edit(file: Path, before: str, after: str) -> None:
     text = file.read_text()
@@ -108,3 +114,17 @@ def test_a_folder_is_no_disk(place: Place, lab: Path) -> None:
     done = place.qlan("up", "--no-wait", check=False)
     assert (done.returncode, "Traceback" in done.stderr) == (3, False)
     assert "Is a directory" in done.stderr
+
+
+def test_two_networks_change_places(place: Place, lab: Path) -> None:
+    """Each server gets the address that the other one has."""
+    lab.write_text(lab.read_text().split("networks:")[0] + SWAPPED)
+    place.qlan("up")
+    for number in ("1", "2", "1"):
+        other = "2" if number == "1" else "1"
+        edit(lab, f"one: {{kind: host-only, subnet: 10.7{number}.", f"one: {{kind: host-only, subnet: 10.7{other}.")
+        edit(lab, f"two: {{kind: host-only, subnet: 10.7{other}.", f"two: {{kind: host-only, subnet: 10.7{number}.")
+        place.qlan("up")
+        assert place.plan(lab) == []
+        assert f"served by 10.7{other}.0.1" in place.qlan("show", "one").stdout
+    place.qlan("down", "--force")

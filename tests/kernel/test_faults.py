@@ -88,6 +88,32 @@ def test_refused_at_every_command_of_down_is_put_back(place: Place, lab: Path) -
     count(place, lab, "down")
 
 
+def faults_at_commands(place: Place, lab: Path, verb: str, *, most: int = 10_000) -> None:
+    """Each command of `up` or `down` refused, which is put back, and killed at, which the next `up` completes.
+
+    most: only so many, the last of `up` and the first of `down`.
+    """
+    total = count(place, lab, "up")
+    full = kernel_view(place)
+    down = count(place, lab, "down")
+    empty = place.snapshot()
+    assert empty["processes"] == []
+    for number in range(max(0, total - most), total) if verb == "up" else range(min(most, down)):
+        if verb == "down":
+            count(place, lab, "up")
+        assert at(place, lab, verb, "fail", number)[0] == 3
+        if verb == "up":
+            assert place.snapshot() == empty, f"refused at command {number} of {total}"
+        else:
+            assert kernel_view(place) == full, f"refused at command {number} of {down} of down"
+        assert at(place, lab, verb, "kill", number)[0] == -9
+        count(place, lab, "up")
+        assert kernel_view(place) == full, f"killed at command {number} of {verb}"
+        assert place.plan(lab) == []
+        count(place, lab, "down")
+        assert place.snapshot() == empty, f"killed at command {number} of {verb}"
+
+
 def kernel_view(place: Place) -> dict[str, object]:
     """Links of the lab by name and state, and which kinds of processes run: what must come out the same each time."""
     enter: tuple[str, ...] = ()

@@ -73,7 +73,7 @@ class Machine:
         rows = json.loads(self.in_realm("ip", "-j", "-d", "link", "show", "type", "bridge").stdout)
         return next(row["ifname"] for row in rows if row.get("ifalias") == f"qlan:demo:bridge/{network}")
 
-    def guest(self, network: str, name: str, address: str, gateway: str) -> tuple[str, ...]:
+    def guest(self, network: str, name: str, address: str, gateway: str, prefix_length: int = 24) -> tuple[str, ...]:
         """A namespace on the network, as a guest would be."""
         words = [
             *self.place.enter,
@@ -89,7 +89,7 @@ class Machine:
         self.in_realm("ip", "link", "add", name, "type", "veth", "peer", "name", "eth0", "netns", str(process.pid))
         self.in_realm("ip", "link", "set", name, "master", self.bridge(network), "up")
         inside = (*self.place.enter, *self.realm(), "nsenter", f"--target={process.pid}", "--net")
-        self.run(*inside, "ip", "address", "add", f"{address}/24", "dev", "eth0")
+        self.run(*inside, "ip", "address", "add", f"{address}/{prefix_length}", "dev", "eth0")
         self.run(*inside, "ip", "link", "set", "eth0", "up")
         self.run(*inside, "ip", "route", "add", "default", "via", gateway)
         return inside
@@ -107,8 +107,8 @@ def page(machine: Machine, guest: tuple[str, ...], target: str) -> str:
     return machine.run(*guest, *words, check=False).stdout
 
 
-def pings(machine: Machine, guest: tuple[str, ...], target: str) -> bool:
-    return machine.run(*guest, "ping", "-c", "1", "-W", "1", target, check=False).returncode == 0
+def pings(machine: Machine, guest: tuple[str, ...], target: str, wait_s: int = 1) -> bool:
+    return machine.run(*guest, "ping", "-c", "1", "-W", str(wait_s), target, check=False).returncode == 0
 
 
 @pytest.fixture
@@ -168,6 +168,59 @@ def test_who_reaches_whom(machine: Machine, nat: Path) -> None:
         machine.in_realm("ip", "link", "del", name)
     place.qlan("down", "--force")
     assert machine.forwarding() == before
+
+
+@pytest.mark.skipif(not IS_ROOT, reason="without root it is pasta that looks for the way outside")
+@pytest.mark.parametrize(
+    "routes",
+    [
+        ["default nexthop via 198.51.100.1 dev up0 nexthop via 198.51.100.1 dev up0 weight 2"],
+        ["0.0.0.0/1 via 198.51.100.1", "128.0.0.0/1 via 198.51.100.1"],
+    ],
+    ids=["several hops", "halves, as of a VPN"],
+)
+def test_a_way_outside_of_another_form(machine: Machine, nat: Path, routes: list[str]) -> None:
+    machine.run(*machine.setup, "ip", "route", "delete", "default")
+    for route in routes:
+        machine.run(*machine.setup, "ip", "route", "add", *route.split())
+    machine.place.qlan("up", "--no-wait")
+    web = machine.guest("out", "w0", "10.81.0.9", "10.81.0.1")
+    assert page(machine, web, BEYOND) == HERE
+    assert machine.place.plan(nat) == []
+    machine.place.qlan("down", "--force")
+
+
+@pytest.mark.skipif(not IS_ROOT, reason="without root the way outside is pasta, which has frames of its own")
+def test_the_mtu_is_that_of_the_way_outside(machine: Machine, nat: Path) -> None:
+    place = machine.place
+    narrow(machine, 1400)
+    place.qlan("up", "--no-wait")
+    assert [mtu(machine, name) for name in ("out", "more", "lan")] == [1400, 1400, 1500]
+    assert "option:mtu,1400" in (place.run_dir / "demo/dnsmasq/out/conf").read_text()
+    assert "host_mtu" in " ".join(words for _, words in place.processes() if "qemu-system" in words)
+    assert place.plan(nat) == []
+    qemu = [one for one in place.processes() if "qemu-system" in one[1].split()[0]]
+    narrow(machine, 1300)
+    assert "~ bridge/out" in " ".join(place.plan(nat))
+    place.qlan("up", "--no-wait")
+    assert [mtu(machine, name) for name in ("out", "more", "lan")] == [1300, 1300, 1500]
+    assert [one for one in place.processes() if "qemu-system" in one[1].split()[0]] == qemu, "nobody is restarted"
+    nat.write_text((LAB % USER).replace("out: {kind: nat,", "out: {kind: nat, mtu: 1350,"))
+    place.qlan("up", "--no-wait")
+    assert [mtu(machine, name) for name in ("out", "more")] == [1350, 1300], "what is written counts"
+    narrow(machine, 9000)
+    place.qlan("up", "--no-wait")
+    assert mtu(machine, "more") == 1500, "more than Ethernet's nobody is given unasked"
+    place.qlan("down", "--force")
+
+
+def narrow(machine: Machine, mtu_bytes: int) -> None:
+    machine.run(*machine.setup, "ip", "link", "set", "dev", UPLINK, "mtu", str(mtu_bytes))
+
+
+def mtu(machine: Machine, network: str) -> int:
+    words = ("ip", "-j", "link", "show", "dev", machine.bridge(network))
+    return int(json.loads(machine.in_realm(*words).stdout)[0]["mtu"])
 
 
 def rules(machine: Machine, network: str) -> list[dict[str, dict[str, list[dict[str, dict[str, int]]]]]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import pytest
 
 from .place import IS_ROOT
 from .test_nat import USER, Machine, machine, page, pings
-from .world import BEYOND6, HERE6, UPLINK
+from .world import BEYOND6, HERE6, UPLINK, up
 
 LAB = """\
 lab: demo
@@ -89,17 +88,6 @@ def test_who_reaches_whom(machine: Machine, lab: Path) -> None:
     assert machine.forwarding() == before
 
 
-UP_ON_AN_OLD_KERNEL = """
-import sys
-from dataclasses import replace
-from pathlib import Path
-from qlan.lab import Lab
-lab = Lab.load(Path(sys.argv[1]))
-lab.facts = replace(lab.facts, force_forwarding=False)
-lab.up()
-"""
-
-
 @pytest.mark.skipif(not IS_ROOT, reason="a rootless lab changes nothing of the machine: the same in the run as root")
 @pytest.mark.parametrize("old_kernel", [False, True])
 def test_the_machine_keeps_the_way_that_a_router_told_it(machine: Machine, lab: Path, old_kernel: bool) -> None:
@@ -108,10 +96,7 @@ def test_the_machine_keeps_the_way_that_a_router_told_it(machine: Machine, lab: 
     machine.run(*machine.setup, "sysctl", "-q", "-w", "net.ipv6.conf.lo.forwarding=1")  # somebody's own wish
     learned(machine)
     before = machine.forwarding()
-    if old_kernel:
-        machine.place.run(sys.executable, "-c", UP_ON_AN_OLD_KERNEL, str(lab))
-    else:
-        machine.place.qlan("up", "--no-wait")
+    up(machine.place, lab, old_kernel=old_kernel)
     assert learned(machine, wait_s=0)["protocol"] == "ra", "it was not lost for a moment"
     now = machine.forwarding()
     settings = ("all/forwarding", f"{UPLINK}/force_forwarding", f"{UPLINK}/accept_ra")
@@ -153,3 +138,21 @@ def learned(machine: Machine, wait_s: float = 15.0) -> dict[str, Any]:
             return one
         assert time.monotonic() < deadline, "no way outside"
         time.sleep(0.1)
+
+
+@pytest.mark.skipif(not IS_ROOT, reason="without root the way outside is pasta")
+def test_an_uplink_whose_frames_are_too_small_for_it(machine: Machine, lab: Path) -> None:
+    """The kernel takes IPv6 off a link with an MTU below 1280: nothing of it is asked there."""
+    place = machine.place
+    for line in ("link add vpn0 mtu 1200 type veth peer name vpn1", "link set vpn0 up", "link set vpn1 up"):
+        machine.run(*machine.setup, "ip", *line.split())
+    lab.write_text((LAB % USER).replace('"fd81::/64", reach: [more]', '"fd81::/64", uplink: vpn0'))
+    place.qlan("up", "--no-wait")
+    assert place.plan(lab) == []
+    machine.run(*machine.setup, "ip", "link", "set", "vpn0", "mtu", "1400")
+    place.qlan("up", "--no-wait")
+    assert place.plan(lab) == []
+    machine.run(*machine.setup, "ip", "link", "set", "vpn0", "mtu", "1200")
+    place.qlan("up", "--no-wait")
+    assert place.plan(lab) == []
+    place.qlan("down", "--force")

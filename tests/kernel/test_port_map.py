@@ -19,7 +19,7 @@ from .place import IS_ROOT, Place
 from .test_edit import edit
 from .test_faults import at, count
 from .test_nat import Machine
-from .world import HERE, THERE, UPLINK, world
+from .world import HERE, HERE6, THERE, THERE6, UPLINK, world
 
 pytestmark = pytest.mark.skipif(not IS_ROOT, reason="a rootless lab's ports are the relay's: in the run as root")
 
@@ -42,17 +42,19 @@ guests:
 # Says who called, to every word it hears.
 TELLER = """
 import socket, threading
-udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); udp.bind(("", 53))
+def said(caller):
+    return caller[0].removeprefix("::ffff:").encode()
+udp = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM); udp.bind(("", 53))
 def datagrams():
     while True:
         _, caller = udp.recvfrom(9000)
-        udp.sendto(caller[0].encode(), caller)
+        udp.sendto(said(caller), caller)
 threading.Thread(target=datagrams, daemon=True).start()
-tcp = socket.create_server(("", 80))
+tcp = socket.create_server(("", 80), family=socket.AF_INET6, dualstack_ipv6=True)
 print(flush=True)
 def serve(one, caller):
     while one.recv(9000):
-        one.sendall(caller[0].encode())
+        one.sendall(said(caller))
 while True:
     threading.Thread(target=serve, args=tcp.accept(), daemon=True).start()
 """
@@ -60,10 +62,11 @@ while True:
 CALLER = """
 import socket, sys
 kind, address, port, source = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
-one = socket.socket(socket.AF_INET, socket.SOCK_STREAM if kind == "tcp" else socket.SOCK_DGRAM)
+family = socket.AF_INET6 if ":" in address else socket.AF_INET
+one = socket.socket(family, socket.SOCK_STREAM if kind == "tcp" else socket.SOCK_DGRAM)
 one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1); one.bind(("", source)); one.settimeout(2)
 try:
-    one.connect((address, port))
+    one.connect(socket.getaddrinfo(address, port)[0][4])
     for line in sys.stdin:
         one.sendall(b"word"); print(one.recv(9000).decode() or "end", flush=True)
 except OSError as error:
@@ -146,6 +149,12 @@ def counted(machine: Machine, network: str, verdict: str) -> int:
     return int(next(part["counter"]["packets"] for part in found if "counter" in part))
 
 
+def carried(place: Place) -> dict[int, tuple[str, str]]:
+    """By port, who carries it and whom the guest sees, as qlan says it."""
+    rows = json.loads(place.qlan("forward", "list", "--json").stdout)["forwards"]
+    return {row["host_port"]: (row["backend"], row["seen_as"]) for row in rows}
+
+
 def elements(machine: Machine, network: str) -> int:
     return sum(len(row["map"].get("elem", ())) for row in table(machine, network) if "map" in row)
 
@@ -174,15 +183,123 @@ def test_who_gets_in_and_whom_the_guest_sees(machine: Machine, lab: Path) -> Non
     assert says(here, "tcp", HERE, 8090) == "10.83.0.1"
     assert says(b, "tcp", "10.83.0.1", 8090) == "10.83.0.1"
     assert says(here, "tcp", "127.0.0.1", 8090) == "10.83.0.1"
-    rows = json.loads(place.qlan("forward", "list", "--json").stdout)["forwards"]
-    seen = {row["host_port"]: (row["backend"], row["seen_as"]) for row in rows}
-    assert seen == {8080: ("nft", ""), 8053: ("nft", ""), 8081: ("nft", ""), 8082: ("relay", "10.81.0.1"),
+    assert carried(place) == {8080: ("nft", ""), 8053: ("nft", ""), 8081: ("nft", ""), 8082: ("relay", "10.81.0.1"),
                     8090: ("nft", "10.83.0.1")}  # fmt: skip
     assert place.plan(lab) == []
     for name in ("ga", "gb"):
         machine.in_realm("ip", "link", "del", name)
     place.qlan("down", "--force")
     assert (machine.forwarding(), place.snapshot()) == (settings, empty)
+
+
+LAB6 = f"""\
+lab: demo
+user: {os.environ.get("QLAN_TEST_USER", "nobody")}
+networks:
+  out: {{kind: nat, subnet: 10.81.0.0/24, ipv6: "fd81::/64"}}
+  lan: {{kind: host-only, subnet: 10.83.0.0/24, ipv6: "fd83::/64", dhcp: false, dns: false}}
+guests:
+  web:
+    qemu_args: [-S]
+    memory: 16M
+    accel: tcg
+    nics:
+      - {{network: out, forwards: ["[::]:8080:[fd81::9]:80", "udp:[::]:8053:[fd81::9]:53",
+                                  "[{HERE6}]:8081:[fd81::9]:80", "[::1]:8082:[fd81::9]:80",
+                                  "[::]:8083:10.81.0.9:80"]}}
+      - {{network: lan, forwards: ["[::]:8090:[fd83::9]:80"]}}
+"""
+
+
+def test_ipv6_is_led_where_guests_have_a_way_outside_by_it(machine: Machine, lab: Path) -> None:
+    place, here, outside = machine.place, machine.setup, machine.outside
+    lab.write_text(LAB6)
+    settings, empty = machine.forwarding(), place.snapshot()
+    place.qlan("up", "--no-wait")
+    assert place.plan(lab) == []
+    a, b = guests(machine)
+    for words, prefix in ((a, "fd81::"), (b, "fd83::")):
+        machine.run(*words, "ip", "address", "add", f"{prefix}9/64", "dev", "eth0", "nodad")
+    machine.run(*a, "ip", "route", "replace", "default", "via", "fd81::1")
+    assert says(outside, "tcp", HERE6, 8080) == THERE6, "the client's own address"
+    assert says(outside, "udp", HERE6, 8053) == THERE6
+    assert says(outside, "tcp", HERE6, 8081) == THERE6
+    assert counted(machine, "out", "accept") >= 3, "led by the kernel, and counted there"
+    assert says(here, "tcp", HERE6, 8080) == HERE6, "the host itself, by its address on the LAN"
+    assert says(here, "tcp", "::1", 8080) == "fd81::1", "by loopback: the relay"
+    assert says(here, "tcp", "::1", 8082) == "fd81::1"
+    assert says(outside, "tcp", HERE6, 8082) == "ConnectionRefusedError", "of loopback alone"
+    assert says(a, "tcp", HERE6, 8080) == "fd81::1", "hairpin: from the guest's own network"
+    assert says(outside, "tcp", HERE6, 8083) == "10.81.0.1", "from one family to the other: the relay"
+    assert says(outside, "tcp", HERE6, 8090) == "fd83::1", "a network without a way outside: the relay"
+    assert carried(place) == {8080: ("nft", ""), 8053: ("nft", ""), 8081: ("nft", ""), 8082: ("relay", "fd81::1"),
+                    8083: ("relay", "10.81.0.1"), 8090: ("relay", "fd83::1")}  # fmt: skip
+    with Caller(outside, "udp", HERE6, 8053) as going, Caller(outside, "tcp", HERE6, 8080) as staying:
+        assert (going.says(), staying.says()) == (THERE6, THERE6)
+        place.qlan("forward", "add", "web", "[::]:8084:[fd81::9]:80")
+        place.qlan("forward", "remove", "web", "8053", "8080")
+        assert going.says() in ("ConnectionRefusedError", "TimeoutError"), "its entry is forgotten"
+        assert staying.says() == THERE6, "connections that are open go on"
+        assert says(outside, "tcp", HERE6, 8084) == THERE6
+    place.qlan("up", "--no-wait", "--discard")
+    assert says(outside, "tcp", HERE6, 8080) == THERE6
+    assert place.plan(lab) == []
+    for name in ("ga", "gb"):
+        machine.in_realm("ip", "link", "del", name)
+    place.qlan("down", "--force")
+    assert (machine.forwarding(), place.snapshot()) == (settings, empty)
+
+
+@pytest.mark.parametrize(
+    ("change", "old", "new"),
+    [
+        ("ip -6 route del default", "", ""),
+        ("true", "kind: nat", "kind: host-only"),
+        ("true", 'ipv6: "fd81::/64"', "ipv6: false"),
+    ],
+)
+def test_a_port_of_ipv6_that_becomes_the_relay_s(machine: Machine, lab: Path, change: str, old: str, new: str) -> None:
+    text = LAB6.replace(":[fd81::9]:", ":").replace("[::1]:8082:80", "0.0.0.0:8086:80")
+    lab.write_text(
+        text.replace("[::]:8083:10.81.0.9:80", "[::]:8083:80").replace("[::]:8090:[fd83::9]:80", "[::]:8090:80")
+    )
+    machine.place.qlan("up", "--no-wait")
+    machine.run(*machine.setup, *change.split())
+    if old:
+        edit(lab, old, new)
+    machine.place.qlan("up", "--no-wait")
+    assert machine.place.plan(lab) == []
+    rows = json.loads(machine.place.qlan("forward", "list", "--json").stdout)["forwards"]
+    assert {row["backend"] for row in rows if ":" in row["host_address"]} == {"relay"}
+    machine.place.qlan("forward", "add", "web", "[::]:8099:80", "0.0.0.0:8098:80")
+    assert machine.place.plan(lab) == []
+    machine.place.qlan("down", "--force")
+
+
+def test_who_calls_by_a_link_local_address_is_the_relay_s(machine: Machine, lab: Path) -> None:
+    lab.write_text(LAB6)
+    machine.place.qlan("up", "--no-wait")
+    a, _ = guests(machine)
+    machine.run(*a, "ip", "address", "add", "fd81::9/64", "dev", "eth0", "nodad")
+    machine.run(*a, "ip", "route", "replace", "default", "via", "fd81::1")
+    machine.run(*machine.outside, "ip", "address", "add", "fe80::1/64", "dev", "lan0", "nodad")
+    assert says(machine.outside, "tcp", HERE6, 8080) == THERE6
+    assert says(machine.outside, "tcp", "fe80::2%lan0", 8080) == "fd81::1"
+    assert says(machine.setup, "tcp", f"fe80::2%{UPLINK}", 8080) == "fd81::1"
+    machine.place.qlan("down", "--force")
+
+
+def test_what_is_led_by_hand_is_led_after_up(machine: Machine, lab: Path) -> None:
+    text = "".join(line.partition(", forwards")[0] + "}\n" if "forwards:" in line else line + "\n"
+                   for line in LAB6.splitlines() if not line.strip().startswith('"['))  # fmt: skip
+    lab.write_text(text)
+    machine.place.qlan("up", "--no-wait")
+    machine.place.qlan("forward", "add", "web", f"[{HERE6}]:8085:[fd81::9]:80", f"{HERE}:8086:10.81.0.9:80")
+    machine.place.qlan("forward", "add", "web", "0.0.0.0:8087:10.83.0.9:80", "--nic", "1")
+    assert machine.place.plan(lab) == []
+    machine.place.qlan("up", "--no-wait")
+    assert {by for by, _ in carried(machine.place).values()} == {"nft"}
+    machine.place.qlan("down", "--force")
 
 
 def test_a_host_only_network_with_a_port_does_not_lead_outside(machine: Machine, lab: Path) -> None:
@@ -224,7 +341,9 @@ def test_a_port_that_goes_cuts_its_datagrams_and_nobody_else(machine: Machine, l
     assert elements(machine, "out") == 3 + 10 + 1
     assert says(outside, "tcp", HERE, 8000) == THERE
     assert len(json.loads(place.qlan("status", "--json").stdout)["labs"][0]["unsaved"]) == 11
-    place.qlan("up", "--no-wait")
+    assert "by hand, not in the file: " in place.qlan("up", "--no-wait").stdout
+    assert elements(machine, "out") == 3 + 10 + 1, "`up` leaves it as it is"
+    place.qlan("up", "--no-wait", "--discard")
     assert elements(machine, "out") == 3
     assert place.plan(lab) == []
     place.qlan("down", "--force")

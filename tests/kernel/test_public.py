@@ -131,6 +131,8 @@ def test_the_bridge_carries_what_the_nic_did_and_down_gives_it_back(place: Place
     assert "address 10.0.0.5/24 broadcast 10.0.0.255 scope global metric 50" in said
     said = place.qlan("up", "--no-wait").stdout
     assert "unless you say `qlan confirm`" in said
+    assert "this machine's own address 10.0.0.5/24 ends in 8" in said, "nobody renews the lease on the bridge"
+    assert "10.0.0.6" not in said
     rows = {row["ifname"]: row for row in json.loads(place.run("ip", "-j", "-d", "address").stdout) if row}
     bridge = rows["eth0"]["master"]
     assert rows["eth0"]["addr_info"] == []
@@ -141,7 +143,14 @@ def test_the_bridge_carries_what_the_nic_did_and_down_gives_it_back(place: Place
     assert pings(place, "2001:db8::1")
     assert place.plan(place.folder / "qlan.yaml") == []
     place.qlan("confirm")
-    assert "confirm" not in place.qlan("status").stdout
+    status = place.qlan("status").stdout
+    assert "confirm" not in status
+    assert "in the way of lan: this machine's own address 10.0.0.5/24 ends in 8" in status
+    assert f"(dhclient {bridge})" in status
+    client = ["bash", "-c", f"exec -a dhclient {sys.executable} -c 'import time; time.sleep(60)' {bridge}"]
+    with subprocess.Popen([*place.enter, *client]) as renews:
+        wait_until(lambda: "in the way" not in place.qlan("status").stdout)
+        renews.kill()
     place.run("ip", "address", "add", "10.0.0.77/24", "dev", bridge)  # the lease moved meanwhile
     place.run("ip", "address", "del", "10.0.0.77/24", "dev", bridge)
     assert "public" in place.qlan("show", "lan").stdout

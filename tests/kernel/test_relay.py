@@ -238,9 +238,9 @@ def test_who_has_a_port_is_named(running: Running) -> None:
     with pytest.raises(
         ConflictError, match=rf"tcp port {port} of 0.0.0.0 is taken by relay:t \(process {running.pid}\)"
     ):
-        relay.listen("tcp", "0.0.0.0", port)
+        relay.listen(Publish(running.folder, "x", "tcp", ("0.0.0.0", port), (LOCAL, 9), "0"))
     with pytest.raises(HostError, match="this machine has no such address"):
-        relay.listen("udp", "192.0.2.1", port)
+        relay.listen(Publish(running.folder, "x", "udp", ("192.0.2.1", port), (LOCAL, 9), "0"))
 
 
 def test_datagrams_find_their_way_back_to_each_caller(running: Running) -> None:

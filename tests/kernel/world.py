@@ -9,15 +9,26 @@ import contextlib
 import json
 import os
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from .place import IS_ROOT, Place
 
 HERE, THERE, BEYOND = "198.51.100.2", "198.51.100.1", "203.0.113.7"  # TEST-NET-2 and -3, RFC 5737
 HERE6, THERE6, BEYOND6 = "2001:db8:51::2", "2001:db8:51::1", "2001:db8:203::7"  # RFC 3849
 UPLINK = "up0"
+_UP_ON_AN_OLD_KERNEL = """
+import sys
+from qlan.values import replace
+from pathlib import Path
+from qlan.lab import Lab
+lab = Lab.load(Path(sys.argv[1]))
+lab.facts = replace(lab.facts, force_forwarding=False)
+lab.up()
+"""
 _HOLD = "ip link set lo up; echo; exec sleep infinity"
 
 
@@ -34,6 +45,14 @@ class World:
 
     def at_outside(self, *argv: str) -> str:
         return run(*self.outside, *argv)
+
+
+def up(place: Place, lab: Path, *, old_kernel: bool) -> None:
+    """The lab up; old_kernel: as where IPv6 of single links cannot be forwarded (before Linux 6.17)."""
+    if old_kernel:
+        place.run(sys.executable, "-c", _UP_ON_AN_OLD_KERNEL, str(lab))
+    else:
+        place.qlan("up", "--no-wait")
 
 
 @contextlib.contextmanager
