@@ -70,7 +70,7 @@ def lan(place: Place) -> Iterator[Lan]:
         for line in MACHINE.splitlines():
             place.run("ip", *line.split())
         place.run("ip", "-6", "rule", "add", "iif", "eth0", "lookup", "78", "priority", "90")
-        wait_until(lambda: "tentative" not in place.run("ip", "address").stdout)
+        wait_until(lambda: is_settled(place))
         yield one
     finally:
         holder.kill()
@@ -94,7 +94,8 @@ def bare(place: Place) -> Path:
 def carried(place: Place) -> dict[str, Any]:
     """What the machine has: all of it but the time that runs."""
     found: dict[str, Any] = {}
-    for words in ("-d address", "-4 -d route show table all", "-6 -d route show table all", "-4 rule", "-6 rule"):
+    routes = ("-4 -d route show table all", "-6 -d route show table all")
+    for words in ("-d link", "-d address", *routes, "-4 rule", "-6 rule"):
         rows = json.loads(place.run("ip", "-j", *words.split()).stdout or "[]")
         found[words] = sorted(json.dumps(without_times(row), sort_keys=True) for row in rows if row)
     return found
@@ -111,6 +112,10 @@ def wait_until(done: Any, time_limit_s: float = 20) -> None:
     while not done():
         assert time.monotonic() < deadline, "not in time"
         time.sleep(0.1)
+
+
+def is_settled(place: Place) -> bool:
+    return "tentative" not in place.run("ip", "address").stdout
 
 
 def ended(place: Place) -> dict[str, Any]:
@@ -158,6 +163,22 @@ def test_the_bridge_carries_what_the_nic_did_and_down_gives_it_back(place: Place
     assert carried(place) == before
     assert place.snapshot()["files"] == []
     assert place.processes() == []
+
+
+@pytest.mark.parametrize("mode", ["none", "random", "stable_secret"])
+def test_how_the_nic_makes_its_own_addresses_comes_back(place: Place, lan: Lan, mode: str) -> None:
+    if mode == "stable_secret":
+        place.run("sysctl", "-q", "-w", "net.ipv6.conf.eth0.stable_secret=2001:db8:1:2:3:4:5:6")
+        wait_until(lambda: is_settled(place))  # it has a second link-local address now
+    place.run("ip", "link", "set", "eth0", "addrgenmode", mode)
+    file, before = bare(place), carried(place)
+    place.qlan("up", "--no-wait")
+    found = json.loads(place.run("ip", "-j", "-d", "link", "show", "type", "bridge").stdout)
+    assert [row["inet6_addr_gen_mode"] for row in found if row] == ["none" if mode == "none" else "random"]
+    assert place.plan(file) == []
+    place.qlan("confirm")
+    place.qlan("down", "--force")
+    assert carried(place) == before
 
 
 def test_what_moved_meanwhile_is_what_goes_back(place: Place, lan: Lan) -> None:

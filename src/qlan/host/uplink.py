@@ -44,6 +44,7 @@ _SETTINGS = {  # of an interface, which its bridge must have too
         "accept_dad",
     ),
 }
+_GEN_MODES = {"0": "eui64", "1": "none", "2": "stable_secret", "3": "random"}  # of linux/if_link.h, in words of `ip`
 _SYS = Path("/proc/sys/net")
 _FOREVER = 0xFFFFFFFF
 
@@ -91,16 +92,22 @@ def read_carried(name: str, table: list[link.Row]) -> Carried:
     routes = [*_routes(name, "-4", bare), *(_routes(name, "-6", bare) if ipv6 else ())]
     routes.sort(key=lambda words: "via" in words.split())  # a gateway's own subnet is to be there before it
     return Carried(
-        tuple(_address(one, name) for one in row.get("addr_info", ())),
+        tuple(_address(one, name) for one in row.get("addr_info", ()) if not _is_bridges_own(one, row)),
         tuple(routes),
         tuple(_rules(name, "-4")),
         tuple(_rules(name, "-6")) if ipv6 else (),
         tuple(_prefixes6(name)) if ipv6 else (),
         ipv6,
-        str(row.get("inet6_addr_gen_mode", "eui64")),
+        _GEN_MODES.get(_setting(f"ipv6/conf/{name}/addr_gen_mode"), "eui64"),
         "UP" in row.get("flags", ()),
         tuple(_settings(name)),
     )
+
+
+def _is_bridges_own(address: Mapping[str, Any], row: link.Row) -> bool:
+    """A link-local address out of a secret of the bridge's: no NIC ever had it (those that it got lack the flag)."""
+    is_bridge = row.get("linkinfo", {}).get("info_kind") == "bridge"
+    return is_bridge and address["scope"] == "link" and "stable-privacy" in address
 
 
 def read(layout: Layout, table: list[link.Row], known: Mapping[str, Uplink]) -> Iterator[Uplink]:

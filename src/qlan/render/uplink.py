@@ -20,7 +20,6 @@ from qlan.resources.model import HOST, Bridge, Carried, Uplink
 from qlan.values import Value, replace
 
 GUARD = "guard"  # our watchdog's program, in the uplink's folder: it must not need ours while it runs
-_KNOWN_MODES = ("eui64", "none")  # the others need a secret that the bridge has not
 
 
 def create(uplink: Uplink, scene: Scene) -> list[Command]:
@@ -85,8 +84,9 @@ def forth(uplink: Uplink) -> Iterator[str]:
         yield from _ipv6("add", new.ipv6)
     yield from (f"route append {words}" for words in new.routes)  # `add` takes one of a prefix and metric
     yield from (f"rule add {words}" for words in new.rules)
-    if carried.ipv6 and carried.gen_mode == "eui64":
-        yield f"link set dev {bridge} addrgenmode eui64"
+    if carried.ipv6 and carried.gen_mode != "none":
+        mode = "eui64" if carried.gen_mode == "eui64" else "random"  # the NIC's own secret stays with the NIC
+        yield f"link set dev {bridge} addrgenmode {mode}"
 
 
 def back(uplink: Uplink, *, lasting: bool = False) -> Iterator[str]:
@@ -106,7 +106,7 @@ def back(uplink: Uplink, *, lasting: bool = False) -> Iterator[str]:
         yield from _ipv6("replace", old.ipv6)
     yield from (f"route append {words}" for words in old.routes)
     yield from (f"rule add {words}" for words in old.rules)
-    if carried.ipv6 and carried.gen_mode in _KNOWN_MODES:
+    if carried.ipv6:
         yield f"link set dev {nic} addrgenmode {carried.gen_mode}"
     if not carried.up:
         yield f"link set dev {nic} down"
