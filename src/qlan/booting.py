@@ -42,8 +42,11 @@ def unit(lab: Lab) -> Unit:
     of_user = lab.realm is Realm.ROOTLESS
     qlan = [sys.executable, "-P", "-m", "qlan"]
     start = [*qlan, "up", "--no-wait", "--realm", lab.realm.value, "-f", str(source)]
-    if lab.topology and any(one.kind == "public" for one in lab.topology.networks):
+    public = [one for one in lab.topology.networks if one.kind == "public"] if lab.topology else []
+    if public:
         start.append("--confirm-by-gateway")
+    if any(one.managed for one in public):
+        start.append("--managed")
     lines = [
         "[Unit]",
         f"Description=qlan lab {lab.name}",

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import time
@@ -85,11 +86,14 @@ NetworkManager --config /run/conf --config-dir /run/none -n >/run/log 2>&1 &
 
 @dataclass
 class Machine:
-    """place: inside the machine.  lan: enters the LAN.  asked: the DHCP server's log."""
+    """place: inside the machine.  lan: enters the LAN.  asked: the DHCP server's log.  families: how the addresses
+    begin that eth0 gets; 2001:db8 comes by the gateway's RA.
+    """
 
     place: Place
     lan: list[str]
     asked: Path
+    families: tuple[str, ...]
 
     def addresses(self, name: str) -> list[str]:
         """Those of more than the link."""
@@ -97,8 +101,8 @@ class Machine:
         found = [one for row in rows for one in row.get("addr_info", ()) if one["scope"] == "global"]
         return sorted(f"{one['local']}/{one['prefixlen']}" for one in found)
 
-    def routes(self) -> set[tuple[str, str, int]]:
-        rows = json.loads(self.place.run("ip", "-j", "route").stdout)
+    def routes(self, family: str = "-4") -> set[tuple[str, str, int]]:
+        rows = json.loads(self.place.run("ip", family, "-j", "route").stdout)
         return {(one["dst"], one["dev"], one.get("metric", 0)) for one in rows if one["dst"] == "default"}
 
     def acknowledged(self) -> int:
@@ -108,14 +112,13 @@ class Machine:
         return len(re.findall(r"DHCPDISCOVER\(sw\)", self.asked.read_text()))
 
     def has_come(self) -> bool:
-        """Both families: 2001:db8 by the gateway's RA."""
         shown = self.addresses("eth0")
-        return any(one.startswith("10.") for one in shown) and any(one.startswith("2001:db8") for one in shown)
+        return all(any(one.startswith(family) for one in shown) for family in self.families)
 
 
 @pytest.fixture
 def machine(place: Place, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Machine]:
-    script, *words = request.param
+    families, script, *words = request.param
     held = ["unshare", "--net", "sh", "-c", "ip link set lo up; echo; exec sleep infinity"]
     holder = subprocess.Popen(held, stdout=subprocess.PIPE)
     assert holder.stdout and holder.stdout.read(1)
@@ -133,7 +136,7 @@ def machine(place: Place, tmp_path: Path, request: pytest.FixtureRequest) -> Ite
             argv += ["--dhcp-range=10.0.0.100,10.0.0.150,120s", "--dhcp-range=2001:db8::,ra-stateless", "--enable-ra"]
             argv += [f"--dhcp-leasefile={tmp_path / 'leases'}", f"--log-facility={asked}", "--user=root", "--pid-file="]
             server = subprocess.Popen([*lan, *argv])
-            one = Machine(there, lan, asked)
+            one = Machine(there, lan, asked, families)
             wait_until(one.has_come)
             assert process.poll() is None
             yield one
@@ -145,11 +148,11 @@ def machine(place: Place, tmp_path: Path, request: pytest.FixtureRequest) -> Ite
         holder.wait()
 
 
-def param(name: str, *words: str) -> Any:
+def param(name: str, *words: str, families: tuple[str, ...] = ("10.", "2001:db8:")) -> Any:
     networkd = name.startswith("networkd")
     there = _NETWORKD.exists() if networkd else shutil.which("NetworkManager")
     skipped = pytest.mark.skipif(not there, reason="without systemd-networkd and NetworkManager")
-    return pytest.param((NETWORKD if networkd else NETWORKMANAGER, *words), id=name, marks=skipped)
+    return pytest.param((families, NETWORKD if networkd else NETWORKMANAGER, *words), id=name, marks=skipped)
 
 
 networkd = param("networkd", "DHCP=yes\n")
@@ -157,6 +160,9 @@ static = param("networkd-static", STATIC)
 by_mac = param("networkd-by-mac", STATIC, "MACAddress=02:00:00:00:00:77")
 by_type = param("networkd-by-type", STATIC, "Type=ether")
 networkmanager = param("networkmanager")
+networkd6 = param("networkd-ipv6", "LinkLocalAddressing=ipv6\n", families=("2001:db8:",))
+networkmanager6 = param("networkmanager-ipv6", "method=disabled", families=("2001:db8:",))
+by_name = param("networkd-prefixstable", "DHCP=yes\n[IPv6AcceptRA]\nToken=prefixstable\n")
 two_addresses = param("networkmanager-static", "method=manual\naddress1=10.0.0.77/24,10.0.0.1\naddress2=10.0.0.78/24")
 
 
@@ -174,8 +180,8 @@ def no_files_of_ours(machine: Machine) -> bool:
     return "qlan" not in machine.place.run("find", "/run/systemd", "/run/NetworkManager", check=False).stdout
 
 
-def bridge_of(machine: Machine) -> str:
-    [row] = json.loads(machine.place.run("ip", "-j", "link", "show", "dev", "eth0").stdout)
+def bridge_of(machine: Machine, nic: str = "eth0") -> str:
+    [row] = json.loads(machine.place.run("ip", "-j", "link", "show", "dev", nic).stdout)
     return str(row.get("master", ""))
 
 
@@ -197,7 +203,8 @@ def test_it_is_refused_unless_it_may_go_on_with_the_bridge(machine: Machine) -> 
     assert bridge_of(machine) == ""
 
 
-@pytest.mark.parametrize("machine", [networkd, static, by_mac, by_type, two_addresses, networkmanager], indirect=True)
+@pytest.mark.parametrize("machine", [networkd, static, by_mac, by_type, by_name, two_addresses, networkmanager],
+                         indirect=True)  # fmt: skip
 def test_it_goes_on_with_the_bridge_and_gets_the_nic_back(machine: Machine) -> None:
     file = written(machine)
     before, routes, leases = machine.addresses("eth0"), machine.routes(), machine.acknowledged()
@@ -223,6 +230,41 @@ def test_it_goes_on_with_the_bridge_and_gets_the_nic_back(machine: Machine) -> N
         wait_until(lambda: machine.acknowledged() > leases, 60)
     assert no_files_of_ours(machine)
     assert machine.place.processes() == []
+
+
+@pytest.mark.parametrize("machine", [networkd6, networkmanager6], indirect=True)
+def test_a_lan_without_ipv4(machine: Machine) -> None:
+    written(machine)
+    before, routes = machine.addresses("eth0"), machine.routes("-6")
+    assert machine.routes() == set()
+    assert {one[1] for one in routes} == {"eth0"}
+    machine.place.qlan("up", "--no-wait", "--managed")
+    bridge = bridge_of(machine)
+    wait_until(lambda: machine.addresses(bridge) == before and machine.routes("-6"), 60)
+    assert {one[1] for one in machine.routes("-6")} == {bridge}
+    wait_until(lambda: machine.place.run("ping", "-c1", "-W1", "2001:db8::1", check=False).returncode == 0)
+    machine.place.qlan("confirm")
+    machine.place.qlan("down", "--force")
+    wait_until(lambda: machine.addresses("eth0") == before and machine.routes("-6") == routes, 60)
+    assert no_files_of_ours(machine)
+
+
+@pytest.mark.parametrize("machine", [networkd, networkmanager], indirect=True)
+def test_at_boot(machine: Machine) -> None:
+    """What the unit runs."""
+    written(machine, "2s", "")
+    before = machine.addresses("eth0")
+    said = machine.place.qlan("enable", "--show", "--managed").stdout.splitlines()
+    start, stop = (
+        next(one.partition("=")[2] for one in said if one.startswith(key)) for key in ("ExecStart", "ExecStop")
+    )
+    assert "--managed" not in machine.place.qlan("enable", "--show").stdout
+    machine.place.run(*shlex.split(start))
+    wait_until(lambda: "kept: " in machine.place.qlan("status").stdout)
+    assert machine.addresses(bridge_of(machine)) == before
+    machine.place.run(*shlex.split(stop))
+    wait_until(lambda: machine.addresses("eth0") == before, 60)
+    assert no_files_of_ours(machine)
 
 
 @pytest.mark.parametrize("machine", [networkd, by_mac, networkmanager], indirect=True)
@@ -311,6 +353,30 @@ def test_beside_a_second_nic(machine: Machine) -> None:
     machine.place.qlan("down")
     wait_until(lambda: machine.addresses("eth0") == before, 60)
     assert "10.9.0.2/24" in machine.addresses("eth1")
+
+
+@pytest.mark.parametrize("machine", [networkmanager], indirect=True)
+def test_two_nics_and_two_networks(machine: Machine) -> None:
+    second = "  lab: {kind: public, uplink: eth1, managed: true}\n"
+    written(machine, "60s, managed: true", second)
+    machine.place.run("ip", "link", "add", "eth1", "type", "veth", "peer", "name", "far")
+    machine.place.run("ip", "link", "set", "far", "up")
+    machine.place.run("nmcli", "connection", "add", "type", "ethernet", "ifname", "eth1", "con-name", "second",
+                      "ipv4.method", "manual", "ipv4.addresses", "10.9.0.2/24")  # fmt: skip
+    machine.place.run("nmcli", "connection", "up", "second")
+    before = machine.addresses("eth0"), machine.addresses("eth1")
+    machine.place.qlan("up")
+    lan, lab = bridge_of(machine), bridge_of(machine, "eth1")
+    assert lan != lab
+    wait_until(lambda: (machine.addresses(lan), machine.addresses(lab)) == before, 60)
+    machine.place.qlan("confirm")
+    (machine.place.folder / "qlan.yaml").write_text(LAB % "60s, managed: true")
+    machine.place.qlan("up")  # without the second
+    wait_until(lambda: machine.addresses("eth1") == before[1], 60)
+    assert machine.addresses(lan) == before[0]
+    machine.place.qlan("down")
+    wait_until(lambda: (machine.addresses("eth0"), machine.addresses("eth1")) == before, 60)
+    assert no_files_of_ours(machine)
 
 
 @pytest.mark.parametrize("machine", [networkd, networkmanager], indirect=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from qlan.cli import which
+from qlan.cli import uplink, which
 from qlan.cli.output import print_json
 
 DESCRIPTION = """\
@@ -15,12 +15,14 @@ A NIC of this machine (`kind: public`) is kept then if the gateway answered for 
 EXAMPLES = """\
   qlan enable
   sudo qlan enable
+  sudo qlan enable --managed   as `up --managed`
   qlan enable --show      the unit, without doing anything"""
 
 
 def define(parser: argparse.ArgumentParser) -> None:
     """The words of `enable`."""
     parser.add_argument("--show", action="store_true", help="print the unit and change nothing")
+    uplink.add_managed(parser)
     which.add_realm(parser)
     which.add_json(parser)
     which.add_lab(parser)
@@ -30,7 +32,7 @@ def run(args: argparse.Namespace) -> int:
     """Enable it."""
     from qlan import booting
 
-    lab = which.lab_of_file(args)
+    lab = uplink.with_words(which.lab_of_file(args), args)
     one = booting.unit(lab) if args.show else booting.enable(lab)
     if args.json:
         print_json({"lab": lab.name, "unit": one.path, "text": one.text, "lingers": booting.lingers()})

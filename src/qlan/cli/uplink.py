@@ -13,7 +13,7 @@ from qlan.values import replace
 
 
 def add_managed(parser: argparse.ArgumentParser) -> None:
-    """The option of `up` and `plan` that lets a NIC's manager go on with the bridge."""
+    """The option of `up`, `plan` and `enable` that lets a NIC's manager go on with the bridge."""
     parser.add_argument("--managed", action="store_true",
                         help="kind public: NetworkManager or systemd-networkd may go on with the bridge")  # fmt: skip
 

@@ -7,7 +7,7 @@ profiles as systemd.network(5).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from ipaddress import IPv6Address
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,7 @@ def is_managed(index: int) -> bool:
 def find(row: Mapping[str, Any], root: Path = Path("/")) -> Manager | None:
     """Who configures an interface, with the profile; None: nobody.  row: as `ip -j address` has it."""
     found = _of_networkmanager(row, root) if _is_networkmanagers(row["ifindex"], root) else None
-    return found or (_of_networkd(row["ifindex"], root) if _is_networkds(row["ifindex"], root) else None)
+    return found or (_of_networkd(row, root) if _is_networkds(row["ifindex"], root) else None)
 
 
 def _is_networkmanagers(index: int, root: Path) -> bool:
@@ -60,8 +60,8 @@ def find_handed(nic: str, bridge: str) -> Manager | None:
 # --- systemd-networkd
 
 
-def _of_networkd(index: int, root: Path) -> Manager:
-    state = _values(files.read_text(root / "run/systemd/netif/links" / str(index)))
+def _of_networkd(row: Mapping[str, Any], root: Path) -> Manager:
+    state = _values(files.read_text(root / "run/systemd/netif/links" / str(row["ifindex"])))
     name = state.get("NETWORK_FILE", "")
     if not name:
         return Manager(NETWORKD, obstacle="which of its files that is, it does not say", hint="see: networkctl status")
@@ -69,12 +69,29 @@ def _of_networkd(index: int, root: Path) -> Manager:
         obstacle = f"its file {name} comes before any of ours, which would mean nothing"
         return Manager(NETWORKD, name, obstacle=obstacle, hint=f"rename it: its name must sort after {render.FIRST}")
     text = "\n".join(files.read_text(path) for path in [root / name.lstrip("/"), *_drop_ins(root, Path(name).name)])
+    said = [(section, lines) for section, lines in sections(text) if section not in ("Match", "Link")]
+    written = [
+        line.partition("=")[2].strip().partition("/")[0]
+        for _, lines in said
+        for line in lines
+        if _key(line) == "Address"
+    ]
+    hosts = _hosts(row, written)
     profile = [
-        (section, _without(lines, _OF_THE_NIC) if section == "Network" else lines)
-        for section, lines in sections(text)
-        if section not in ("Match", "Link")
+        (section, _with_token(lines, hosts) if section == "IPv6AcceptRA" else _without(lines, _OF_THE_NIC))
+        for section, lines in said
     ]
     return Manager(NETWORKD, name, (*profile, *_identity(state, root)))
+
+
+def _with_token(lines: Iterable[str], hosts: list[IPv6Address]) -> tuple[str, ...]:
+    """`prefixstable` makes an address of the interface's name, too (RFC 7217): the bridge is to have the NIC's."""
+    return tuple(
+        f"Token=static:{hosts[0]}"
+        if len(hosts) == 1 and _key(line) == "Token" and line.partition("=")[2].strip().startswith("prefixstable")
+        else line
+        for line in lines
+    )
 
 
 def _drop_ins(root: Path, name: str) -> Iterator[Path]:
@@ -164,13 +181,20 @@ def _token(row: Mapping[str, Any], lines: tuple[str, ...]) -> Iterator[str]:
     if said.get("method") not in _ROUTERS_ASKED or said.get("addr-gen-mode") in ("eui64", "0") or "token" in said:
         return
     written = [value.partition("/")[0] for key, value in said.items() if re.fullmatch(r"address\d+", key)]
-    for one in row.get("addr_info", ()):
-        if one["family"] != "inet6" or one.get("scope") != "global" or one.get("prefixlen") != 64:
-            continue
-        if not one.get("temporary") and one["local"] not in written:
-            yield "addr-gen-mode=eui64"
-            yield f"token={IPv6Address(int(IPv6Address(one['local'])) % 2**64)}"
-            return
+    for host in _hosts(row, written)[:1]:
+        yield "addr-gen-mode=eui64"
+        yield f"token={host}"
+
+
+def _hosts(row: Mapping[str, Any], written: Collection[str] = ()) -> list[IPv6Address]:
+    """The second halves of the addresses that an interface made of routers' prefixes.  written: those of a profile."""
+    made = [
+        IPv6Address(int(IPv6Address(one["local"])) % 2**64)
+        for one in row.get("addr_info", ())
+        if one["family"] == "inet6" and one.get("scope") == "global" and one.get("prefixlen") == 64
+        if not one.get("temporary") and one["local"] not in written
+    ]
+    return list(dict.fromkeys(made))
 
 
 # --- files of sections

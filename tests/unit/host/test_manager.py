@@ -77,6 +77,33 @@ def test_networkds_file_with_its_drop_ins(tmp_path: Path) -> None:
     assert back(found, Uplink("lan", "eth0", "br-lan")) == [("networkctl", "reload")]
 
 
+@pytest.mark.parametrize(
+    ("made", "token"),
+    [
+        (["2001:db8::aa:bb"], "static:::aa:bb"),
+        (["2001:db8::aa:bb", "2001:db8:1::aa:bb"], "static:::aa:bb"),
+        (["2001:db8::aa:bb", "2001:db8:1::cc:dd"], "prefixstable"),  # it would make four of two
+        ([], "prefixstable"),
+    ],
+)
+def test_networkds_address_of_the_nics_name(tmp_path: Path, made: list[str], token: str) -> None:
+    put(
+        tmp_path / "run/systemd/netif/links/2",
+        "ADMIN_STATE=configured\nNETWORK_FILE=/etc/systemd/network/20-a.network\n",
+    )
+    put(tmp_path / "etc/systemd/network/20-a.network", """\
+        [Network]
+        Address=2001:db8::7/64
+        [IPv6AcceptRA]
+        Token=prefixstable
+        UseDNS=no
+        """)  # fmt: skip
+    here = [{"family": "inet6", "scope": "global", "prefixlen": 64, "local": one} for one in ("2001:db8::7", *made)]
+    found = manager.find(ROW | {"addr_info": here}, tmp_path)
+    assert found
+    assert dict(found.profile)["IPv6AcceptRA"] == (f"Token={token}", "UseDNS=no")
+
+
 def test_a_file_that_would_come_before_ours(tmp_path: Path) -> None:
     put(
         tmp_path / "run/systemd/netif/links/2", "ADMIN_STATE=configured\nNETWORK_FILE=/etc/systemd/network/-x.network\n"
