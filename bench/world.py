@@ -66,7 +66,17 @@ def world(scratch: Path) -> Iterator[World | str]:
     for folder in (scratch.parent, scratch):
         folder.chmod(0o755)
     programs = scratch / "programs"
-    for name in ("iperf3", "libiperf0", "libsctp1", "vde2", "vde-switch", "libvde0", "libvdeplug2"):
+    for name in (
+        "iperf3",
+        "libiperf0",
+        "libsctp1",
+        "vde2",
+        "vde-switch",
+        "libvde0",
+        "libvdeplug2",
+        "socat",
+        "libwrap0",
+    ):
         for package in packages.glob(f"{name}_*.deb"):
             took_s(["dpkg-deb", "-x", str(package), str(programs)])
     with _outside() as outside:

@@ -32,7 +32,7 @@ def run(session: Session) -> None:
         return
     amount = "-n 1M" if session.quick else "-t 1"
     with ExitStack() as stack:
-        ports = dict(_open(session, stack, wired))
+        ports = dict(_open(session, stack, world, wired))
         measured = (
             ("to the guest", "Mbit/s", True, partial(_rate, world, amount)),
             ("from the guest", "Mbit/s", True, partial(_rate, world, f"{amount} -R")),
@@ -49,7 +49,7 @@ def run(session: Session) -> None:
                                  is_rate=is_rate)  # fmt: skip
 
 
-def _open(session: Session, stack: ExitStack, wired: Mapping[str, Wired]) -> Iterator[tuple[str, int]]:
+def _open(session: Session, stack: ExitStack, world: World, wired: Mapping[str, Wired]) -> Iterator[tuple[str, int]]:
     """Each way's first port: to the guest's iperf3; the next leads to its echo, the one after to its web server."""
     for one in wired.values():
         with session.no_time_for_failures(one.name), asked(one):
@@ -63,8 +63,9 @@ def _open(session: Session, stack: ExitStack, wired: Mapping[str, Wired]) -> Ite
                 stack.enter_context(_by_qlan(wired[name], first))
                 yield name, first
     if HAND in wired:
-        stack.enter_context(_by_socat(wired[HAND], 7300))
-        yield SOCAT, 7300
+        with session.no_time_for_failures(SOCAT):
+            stack.enter_context(_by_socat(world, wired[HAND], 7300))
+            yield SOCAT, 7300
         stack.enter_context(_by_nft(wired[HAND], 7400))
         yield DNAT, 7400
 
@@ -80,15 +81,15 @@ def _by_qlan(one: Wired, first: int) -> Iterator[None]:
 
 
 @contextmanager
-def _by_socat(one: Wired, first: int) -> Iterator[None]:
+def _by_socat(world: World, one: Wired, first: int) -> Iterator[None]:
     with ExitStack() as stack:
         for number, port in enumerate(GUEST_PORTS):
             words = [
-                "socat",
+                world.program("socat"),
                 f"TCP-LISTEN:{first + number},fork,reuseaddr,nodelay",
                 f"TCP:{one.address}:{port},nodelay",
             ]
-            stack.callback(stack.enter_context(subprocess.Popen(words)).kill)
+            stack.callback(stack.enter_context(subprocess.Popen(words, env=world.environment)).kill)
         yield
 
 
