@@ -64,7 +64,9 @@ def witnessed(live: BootedLab) -> int:
     live.sh("witness", "kill -INT $(cat /tmp/pid); while kill -0 $(cat /tmp/pid) 2>/dev/null; do sleep 0.1; done")
     said = live.sh("witness", "cat /tmp/pings")
     [(sent, got)] = re.findall(r"(\d+) packets transmitted, (\d+) packets received", said)
-    assert [int(one) for one in re.findall(r"seq=(\d+)", said)] == list(range(int(got)))
+    told = [int(one) for one in re.findall(r"seq=(\d+)", said)]
+    assert told == list(range(len(told)))
+    assert int(got) - len(told) in (0, 1), "the signal may come before the last one's line"
     assert int(sent) - int(got) <= 5, "half a second"
     return int(got)
 
