@@ -12,6 +12,7 @@ import sys
 TYPE_CHECKING = False  # typing's, without the cost of importing it
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import NoReturn
 
     from qlan.errors import QlanError
 
@@ -19,6 +20,15 @@ _SOFTWARE = 70  # EX_SOFTWARE, sysexits.h
 _INTERRUPTED = 130  # 128 + SIGINT, as a shell says it
 _BROKEN_PIPE = 141  # 128 + SIGPIPE
 _LAB_OPTIONS = {"-f": "--file", "--file": "--file", "-l": "--lab", "--lab": "--lab"}
+
+
+def program() -> NoReturn:
+    """The program `qlan`.  It ends without Python's clearing up, which takes longer than many a verb's work."""
+    # msgspec does without it, and would take `inspect` along; no other package of ours knows it
+    sys.modules.setdefault("typing_extensions", None)  # type: ignore[arg-type]
+    status = main()
+    sys.stderr.flush()
+    os._exit(status)
 
 
 def main(words: Sequence[str] | None = None) -> int:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import tempfile
 from pathlib import Path
 
 from qlan.host.run import environment, run
@@ -40,6 +39,8 @@ def why_not(uid: int | None = None) -> str:
 
 def why_not_working(binary: str) -> str:
     """ "" if a program in a guest runs to its end under KVM in reasonable time, else what was seen.  x86 only."""
+    import tempfile  # once per boot
+
     with tempfile.NamedTemporaryFile(prefix="qlan-kvm-", suffix=".img") as image:
         image.write(_BOOT_SECTOR)
         image.flush()

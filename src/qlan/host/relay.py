@@ -15,7 +15,7 @@ from qlan.errors import ConflictError, Denied, HostError, QlanError
 from qlan.host import files, process, taken
 from qlan.host.machine import as_user
 from qlan.host.namespace import open_inside
-from qlan.relay.control import FDS_MAX, MESSAGE_MAX
+from qlan.relay.message import FDS_MAX, MESSAGE_MAX
 from qlan.render.command import FIRST_FD, Publish, Serve, Withdraw
 from qlan.render.layout import Layout
 

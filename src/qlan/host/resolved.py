@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 import socket
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from ipaddress import IPv4Address
 from pathlib import Path
 
-from qlan.host.run import run
+from qlan.host.run import find_tool, run
 from qlan.resources.model import LinkDns
 from qlan.values import replace
 
@@ -19,7 +18,7 @@ _WAIT_S = 2.0
 
 def is_running() -> bool:
     """Whether it answers, and there is a resolvectl to speak to it."""
-    if not _SOCKET.exists() or shutil.which("resolvectl") is None:
+    if not _SOCKET.exists() or find_tool("resolvectl") is None:
         return False
     with suppress(OSError), socket.socket(socket.AF_UNIX) as one:
         one.settimeout(_WAIT_S)

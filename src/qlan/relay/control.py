@@ -13,10 +13,9 @@ from typing import Any
 
 from qlan.relay import dhcp, tcp, udp
 from qlan.relay.loop import READ, Loop
+from qlan.relay.message import FDS_MAX, MESSAGE_MAX
 from qlan.relay.port import Port, link_of
 
-FDS_MAX = 250  # in a message; SCM_MAX_FD is 253, net/scm.h
-MESSAGE_MAX = 128 << 10
 _LISTED_AT_ONCE = 200
 
 

@@ -21,10 +21,11 @@ if TYPE_CHECKING:
 DEPTH_MAX = 32
 NODES_MAX = 1_000_000
 
-_UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_UNPRINTABLE = "[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"  # compiling it takes 2 ms
+_UNPRINTABLE_ASCII = "[^\t\n\r\x20-\x7e]"
 _TOO_DEEP = f"more than {DEPTH_MAX} levels deep"
 _STANDARD_TAG = "tag:yaml.org,2002:"
-_LINE = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
+_LINE = "\r\n|[\n\r\x85\u2028\u2029]"
 
 
 class Scalar(Value):
@@ -209,9 +210,9 @@ def _written_tag(tag: str) -> str:
 
 
 def _refuse_unprintable(text: str, file: str) -> None:
-    found = _UNPRINTABLE.search(text)
+    found = re.search(_UNPRINTABLE_ASCII if text.isascii() else _UNPRINTABLE, text)
     if found:
-        before = _LINE.split(text[: found.start()])
+        before = re.split(_LINE, text[: found.start()])
         mark = Mark(file, len(before), len(before[-1]) + 1)
         what = f"a character that no text holds (U+{ord(found[0]):04X})"
         raise TopologyError([Problem(mark, what, 'in double quotes it can be written: "\\x07"')])
@@ -258,7 +259,7 @@ def _syntax_problem(error: yaml.MarkedYAMLError, text: str, file: str) -> Proble
     if error.context_mark and said.startswith(_UNCLOSED):
         at = error.context_mark  # where it was opened, not where the reader gave up
     line, column = (at.line, at.column) if at else (0, 0)
-    lines = _LINE.split(text)
+    lines = re.split(_LINE, text)
     tab = _tab_indent(lines, line)
     if tab is not None:
         mark = Mark(file, tab + 1, lines[tab].index("\t") + 1)
