@@ -16,6 +16,8 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Network
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from msgspec.json import decode as parse_json
+
 from qlan.errors import ConflictError
 from qlan.host import files
 from qlan.realm import Realm
@@ -281,7 +283,7 @@ def read_intents(layout: Layout) -> list[Resource]:
     found: list[Resource] = []
     for line in lines:
         try:
-            found += [codec.decode(one) for one in json.loads(line)]
+            found += [codec.decode(one) for one in parse_json(line)]
         except (ValueError, KeyError, TypeError):
             continue
     return found

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
+
+from msgspec.json import decode as parse_json
 
 from qlan.errors import HostError
 
@@ -54,7 +55,7 @@ def _make_folder(path: Path) -> None:
 def read_json(path: Path) -> Any:
     """The data in a file of ours, or None if there is no such file or it was cut off."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return parse_json(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError, ValueError):
         return None
     except OSError as error:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
+
+from msgspec.json import decode as parse_json
 
 from qlan.firewall import Row
 from qlan.host import files
@@ -20,7 +21,7 @@ def read_listing() -> Sequence[Row]:
     """All rules; nothing where nft is not there, or may not be asked by this user."""
     if os.geteuid() or find_tool("nft") is None:
         return []
-    listing: list[Row] = json.loads(run(["nft", "-j", "list", "ruleset"]).stdout or '{"nftables": []}')["nftables"]
+    listing: list[Row] = parse_json(run(["nft", "-j", "list", "ruleset"]).stdout or '{"nftables": []}')["nftables"]
     return listing
 
 
@@ -33,6 +34,6 @@ def read_hooks() -> tuple[tuple[str, str, str], ...]:
     """The chains in which a neighbour's packet filter leaves place for others: (family, table, chain)."""
     if os.geteuid() or find_tool("nft") is None:
         return ()
-    rows = json.loads(run(["nft", "-j", "list", "chains"]).stdout or '{"nftables": []}')["nftables"]
+    rows = parse_json(run(["nft", "-j", "list", "chains"]).stdout or '{"nftables": []}')["nftables"]
     chains = [row["chain"] for row in rows if "chain" in row]
     return tuple((one["family"], one["table"], one["name"]) for one in chains if one["name"] == _HOOK)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from ipaddress import IPv4Address, IPv4Interface, IPv6Interface
 from pathlib import Path
 from typing import Any
+
+from msgspec.json import decode as parse_json
 
 from qlan.host.run import run
 from qlan.names import MARK
@@ -31,7 +32,7 @@ def rows(enter: Sequence[str]) -> list[Row]:
     """All links of a namespace with their addresses.  enter: the words of nsenter, or none."""
     text = run([*enter, "ip", "-j", "-d", "address", "show"]).stdout
     # iproute2 prints empty objects for links that a filter left out
-    return [row for row in json.loads(text or "[]") if row]
+    return [row for row in parse_json(text or "[]") if row]
 
 
 def parse_alias(row: Row, lab: str) -> str | None:

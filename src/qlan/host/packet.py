@@ -15,6 +15,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from msgspec.json import decode as parse_json
+
 from qlan.host import files
 from qlan.host.run import run
 from qlan.render import packet
@@ -156,7 +158,7 @@ def read_admissions(known: Iterable[Admission]) -> Iterator[Admission]:
 
 def read_neighbors(known: Sequence[ProxyNeighbor]) -> Iterator[ProxyNeighbor]:
     """Those that the kernel has."""
-    rows = json.loads(run(["ip", "-j", "-6", "neighbor", "show", "proxy"]).stdout or "[]") if known else []
+    rows = parse_json(run(["ip", "-j", "-6", "neighbor", "show", "proxy"]).stdout or "[]") if known else []
     there = {(row["dev"], row["dst"]) for row in rows if row}
     return (one for one in known if (one.link, str(one.address)) in there)
 
@@ -192,7 +194,7 @@ def steady(data: Any) -> Any:
 
 def _json(text: str) -> Rows | None:
     with suppress(ValueError):
-        return [row for row in json.loads(text)["nftables"] if "metainfo" not in row]
+        return [row for row in parse_json(text)["nftables"] if "metainfo" not in row]
     return None
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+from msgspec.json import decode as parse_json
 
 from qlan.host import files
 from qlan.host.packet import steady
@@ -46,7 +47,7 @@ def read(known: Iterable[PortMap], ports: Sequence[PublishedPort], listings: Map
 
 def _rows(text: str) -> list[dict[str, Any]]:
     with suppress(ValueError):
-        return [row for row in json.loads(text)["nftables"] if "metainfo" not in row]
+        return [row for row in parse_json(text)["nftables"] if "metainfo" not in row]
     return []
 
 

@@ -11,6 +11,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
+from msgspec.json import decode as parse_json
+
 from qlan.errors import ConflictError, Denied, HostError, QlanError
 from qlan.host import files, process, taken
 from qlan.host.machine import as_user
@@ -70,7 +72,7 @@ def publish(ports: Sequence[Publish], holder: Callable[[str], int] | None = None
                 specs = [
                     {
                         "key": one.key,
-                        "note": json.loads(one.note),
+                        "note": parse_json(one.note),
                         "protocol": one.protocol,
                         "address": one.target[0],
                         "port": one.target[1],
@@ -124,7 +126,7 @@ def ask(
             socket.send_fds(channel, [json.dumps(message).encode()], list(fds))
             more = True
             while more:
-                answer = json.loads(channel.recv(MESSAGE_MAX) or b'{"error": "it ended"}')
+                answer = parse_json(channel.recv(MESSAGE_MAX) or b'{"error": "it ended"}')
                 if "error" in answer:
                     raise HostError(f"the relay refuses: {answer['error']}", where=str(control))
                 found += answer["ports"]

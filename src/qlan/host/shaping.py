@@ -6,6 +6,8 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from msgspec.json import decode as parse_json
+
 from qlan.host.run import run
 from qlan.names import BUCKET_IN_NETEM, NETEM_HANDLE, QDISC_HANDLE
 from qlan.resources.model import Shaping, Tap
@@ -19,7 +21,7 @@ Queues = Mapping[str, Mapping[str, Any]]  # link -> the fields of a Shaping that
 
 def read(enter: Sequence[str], taps: Sequence[Tap], ifbs: Mapping[tuple[str, int], str]) -> Iterator[Shaping]:
     """Those of some TAPs of one namespace.  enter: the words of nsenter, or none; ifbs: names by guest and NIC."""
-    rows = json.loads(run([*enter, "tc", "-j", "qdisc", "show"]).stdout or "[]")
+    rows = parse_json(run([*enter, "tc", "-j", "qdisc", "show"]).stdout or "[]")
     filtered = {row["dev"] for row in rows if row.get("kind") == "ingress"}
     yield from parse(rows, _redirects(enter, [tap for tap in taps if tap.name in filtered]), taps, ifbs)
 

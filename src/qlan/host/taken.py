@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Collection, Iterable, Iterator
@@ -11,6 +10,8 @@ from functools import cached_property
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from pathlib import Path
 from typing import Any
+
+from msgspec.json import decode as parse_json
 
 from qlan.facts.machine import NO_IPV6, LinkFacts, UsedLink, UsedPort, UsedPrefix, UsedSubnet
 from qlan.host import files, link
@@ -44,7 +45,7 @@ class Kernel:
 
 
 def _routes(family: str) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = json.loads(run(["ip", "-j", family, "route", "show", "table", "all"]).stdout or "[]")
+    found: list[dict[str, Any]] = parse_json(run(["ip", "-j", family, "route", "show", "table", "all"]).stdout or "[]")
     return found
 
 

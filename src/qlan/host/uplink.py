@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
@@ -10,6 +9,8 @@ from ipaddress import ip_interface
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+
+from msgspec.json import decode as parse_json
 
 from qlan.facts.machine import NicFacts
 from qlan.host import files, link, manager, process
@@ -395,7 +396,7 @@ def find_ending(one: Uplink) -> list[tuple[str, int]]:
 
     It had them by DHCP; who renewed them on the NIC knows nothing of the bridge.
     """
-    rows = [row for row in json.loads(run(["ip", "-j", "-4", "address", "show"]).stdout or "[]") if row]
+    rows = [row for row in parse_json(run(["ip", "-j", "-4", "address", "show"]).stdout or "[]") if row]
     place = next((row for row in rows if row["ifname"] == one.bridge), None)
     if place is None or _dhcp_client(one.bridge) or (_is_machine_network() and manager.is_managed(place["ifindex"])):
         return []

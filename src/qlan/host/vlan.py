@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
+
+from msgspec.json import decode as parse_json
 
 from qlan.host.run import run
 from qlan.resources.model import Bridge, Resource, Tap, Trunk
@@ -20,7 +21,7 @@ def read(enter: Sequence[str]) -> Ports:
 
 def parse(text: str) -> Ports:
     """The same from the text that `bridge` prints."""
-    return {row["ifname"]: row.get("vlans", ()) for row in json.loads(text or "[]")}
+    return {row["ifname"]: row.get("vlans", ()) for row in parse_json(text or "[]")}
 
 
 def fill(ports: Ports, found: Mapping[str, Resource]) -> Iterator[Resource]:

@@ -83,7 +83,7 @@ def _decoder(hint: Any) -> Decoder:
     if isinstance(hint, type) and issubclass(hint, Value):
         return _value_decoder(typing.cast("type", hint))
     if hint in _TEXT_TYPES:
-        return cache(typing.cast("Decoder", hint))  # a lab's record and its guests' files say the same addresses
+        return cache(typing.cast("Decoder", hint))  # a lab's record and its guests' files say the same addresses again
     return lambda value: value
 
 
@@ -100,7 +100,7 @@ def _union_decoder(members: list[Any]) -> Decoder:
         one = _decoder(members[0])
         return lambda value: None if value is None else one(value)
     if all(member in _TEXT_TYPES for member in members):
-        return lambda value: None if value is None else _text_of(members, value)
+        return cache(lambda value: None if value is None else _text_of(members, value))
     return lambda value: None if value is None else _value_decoder(_CLASSES[value["type"]])(value)
 
 

@@ -23,6 +23,7 @@ from qlan.topology.model import Forward, Protocol
 from qlan.topology.reader import Reader
 from qlan.topology.scalars import PORT_MAX, Unreadable, parse_address, parse_address6, parse_text, quoted
 from qlan.topology.vocabulary import FORWARD, PROTOCOLS
+from qlan.values import replace
 
 LOOPBACK = IPv4Address("127.0.0.1")
 ANY = IPv4Address("0.0.0.0")
@@ -46,12 +47,10 @@ def parse_forwards(text: str, mark: Mark | None = None) -> tuple[Forward, ...]:
     hosts = [place for place, part in enumerate(parts[:-1]) if part == "auto" or _PORTS.fullmatch(part)]
     if not hosts or not any(_RANGE.fullmatch(parts[place]) for place in (hosts[0], -1)):
         return (parse_forward(text, mark),)
-    host, guest = parts[hosts[0]], parts[-1]
-    found = []
-    for outer, inner in _pairs(text, host, guest):
-        words = [*parts[: hosts[0]], outer, *parts[hosts[0] + 1 : -1], inner]
-        found.append(parse_forward(f"{':'.join(words)}{slash}{suffix}", mark))
-    return tuple(found)
+    pairs = _pairs(text, parts[hosts[0]], parts[-1])
+    words = [*parts[: hosts[0]], pairs[0][0], *parts[hosts[0] + 1 : -1], pairs[0][1]]
+    first = parse_forward(f"{':'.join(words)}{slash}{suffix}", mark)
+    return (first, *(replace(first, host_port=parse_host_port(one), guest_port=int(other)) for one, other in pairs[1:]))
 
 
 def _pairs(text: str, host: str, guest: str) -> list[tuple[str, str]]:
