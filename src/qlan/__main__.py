@@ -1,7 +1,5 @@
 """`python3 -m qlan`."""
 
-import sys
+from qlan.cli.main import program
 
-from qlan.cli.main import main
-
-sys.exit(main())
+program()

@@ -123,7 +123,7 @@ def _opened(lab: Lab, point: Point, number: int, program: Sequence[Instruction],
         holder = find_holder(lab.layout, point.namespace) if point.namespace != HOST else None
         source = Ring(holder, point.link, program, number)
     else:
-        from qlan.host.dump import Dump  # and with it qemu.qmp: for who needs it
+        from qlan.host.dump import Dump
 
         source = Dump(lab.layout, point.guest, (point.netdev, number), program)
     stack.callback(source.close)

@@ -1,1 +1,1 @@
-"""QMP by the QEMU project's own library (qemu.qmp); what we ask of it, in our words."""
+"""QMP: what QEMU is asked and told, and what it says by itself."""

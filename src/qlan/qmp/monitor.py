@@ -1,19 +1,23 @@
-"""One conversation with a QEMU: connect, a few commands, leave."""
+"""One conversation with a QEMU: connect, a few commands, leave.
+
+QMP is a line of JSON each way (docs/interop/qmp-spec in QEMU): a greeting, `qmp_capabilities`, then answers in the
+order of the commands, with events between them.  QEMU talks to one at a time; the next one who connects hears nothing.
+"""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Sequence
+import json
+import socket
+import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
-
-from qemu.qmp import ExecuteError, QMPClient
-from qemu.qmp.error import QMPError
 
 from qlan.errors import NotInTime, QmpError
 from qlan.values import Value
 
 _UNDER_WAY = "already in the process of unplug"  # qdev_unplug in softmmu/qdev-monitor.c
+_DELETED, _REFUSED = "DEVICE_DELETED", "DEVICE_UNPLUG_GUEST_ERROR"
 
 
 class Call(Value):
@@ -44,64 +48,98 @@ def execute(path: Path, commands: Sequence[tuple[str, dict[str, Any]]], *, time_
 
 def converse(path: Path, calls: Sequence[Call], *, time_limit_s: float = 10.0) -> list[Any]:
     """The same for calls with more to them.  Refused, QmpError, NotInTime (a guest does not let go)."""
-    return asyncio.run(_converse(path, calls, time_limit_s))
-
-
-async def _converse(path: Path, calls: Sequence[Call], time_limit_s: float) -> list[Any]:
-    client = QMPClient("qlan")
-    answers: list[Any] = []
     try:
-        async with asyncio.timeout(time_limit_s):
-            await client.connect(str(path))
-        for call in calls:
-            answers.append(await _answer(client, call, time_limit_s))
-    except ExecuteError as error:
-        raise Refused(f"QEMU refuses `{calls[len(answers)].name}`: {error}", where=str(path)) from error
-    except TimeoutError as error:
+        with _Monitor(path, time_limit_s) as monitor:
+            return [_answer(monitor, call, time_limit_s) for call in calls]
+    except (TimeoutError, BlockingIOError) as error:  # the latter: its queue is full
         hint = "another program may be connected to it (QEMU talks to one at a time), or QEMU hangs"
         raise QmpError(f"no answer within {time_limit_s:.0f} s", where=str(path), hint=hint) from error
-    except (QMPError, OSError) as error:
+    except (OSError, ValueError) as error:
         raise QmpError(f"cannot talk to QEMU: {error}", where=str(path)) from error
-    finally:
-        await _leave(client)
-    return answers
 
 
-async def _answer(client: QMPClient, call: Call, time_limit_s: float) -> Any:
-    with client.listener(names=("DEVICE_DELETED", "DEVICE_UNPLUG_GUEST_ERROR")) as events:
+class _Monitor:
+    """A socket on which QEMU serves QMP.  TimeoutError, other OSErrors, ValueError: what came is no QMP."""
+
+    def __init__(self, path: Path, time_limit_s: float) -> None:
+        self.path = path
+        self.events: list[Mapping[str, Any]] = []  # that came and were not asked for yet
+        self._rest = b""
+        self._deadline = time.monotonic() + time_limit_s
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            async with asyncio.timeout(time_limit_s):
-                if call.fd is not None:
-                    client.send_fd_scm(call.fd)
-                answer = await client.execute(call.name, call.arguments)
-        except ExecuteError as error:
-            if call.absent_is_fine and error.error_class == "DeviceNotFound":
-                return None
-            if not (call.gone and _UNDER_WAY in str(error)):
-                raise
-            answer = None
-        if call.gone:
-            await _let_go(events, call)
-        return answer
+            self._socket.settimeout(time_limit_s)
+            self._socket.connect(str(path))
+            if "QMP" not in self.hear():
+                raise ValueError("it does not greet as QMP does")
+            self.ask("qmp_capabilities", {}, time_limit_s)
+        except BaseException:
+            self._socket.close()
+            raise
+
+    def __enter__(self) -> _Monitor:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._socket.close()
+
+    def ask(
+        self, name: str, arguments: Mapping[str, Any], time_limit_s: float, fd: int | None = None
+    ) -> Mapping[str, Any]:
+        """An answer: it has `return`, or `error`."""
+        self.wait(time_limit_s)
+        if fd is not None:
+            socket.send_fds(self._socket, [b" "], [fd])
+        self._socket.sendall(json.dumps({"execute": name, "arguments": arguments}).encode() + b"\n")
+        while True:
+            said = self.hear()
+            if "return" in said or "error" in said:
+                return said
+            self.events.append(said)
+
+    def wait(self, time_limit_s: float) -> None:
+        """For what comes from now on there is so much time."""
+        self._deadline = time.monotonic() + time_limit_s
+
+    def hear(self) -> Mapping[str, Any]:
+        """The next line."""
+        while b"\n" not in self._rest:
+            self._socket.settimeout(max(0.001, self._deadline - time.monotonic()))
+            piece = self._socket.recv(1 << 16)
+            if not piece:
+                raise ConnectionError("it ended the connection")
+            self._rest += piece
+        line, _, self._rest = self._rest.partition(b"\n")
+        said = json.loads(line)
+        if not isinstance(said, dict):
+            raise ValueError("it does not speak QMP")
+        return said
 
 
-async def _let_go(events: Any, call: Call) -> None:
+def _answer(monitor: _Monitor, call: Call, time_limit_s: float) -> Any:
+    monitor.events.clear()
+    said = monitor.ask(call.name, call.arguments, time_limit_s, call.fd)
+    if error := said.get("error"):
+        words = str(error["desc"])
+        if call.absent_is_fine and error["class"] == "DeviceNotFound":
+            return None
+        if not (call.gone and _UNDER_WAY in words):
+            raise Refused(f"QEMU refuses `{call.name}`: {words}", where=str(monitor.path))
+    if call.gone:
+        _let_go(monitor, call)
+    return said.get("return")
+
+
+def _let_go(monitor: _Monitor, call: Call) -> None:
     """Wait until the guest let go of a device."""
+    monitor.wait(call.unplug_s)
     try:
-        async with asyncio.timeout(call.unplug_s):
-            async for event in events:
-                if event.get("data", {}).get("device") != call.gone:
-                    continue
-                if event["event"] == "DEVICE_DELETED":
-                    return
-                raise NotInTime(f"the guest refuses to let go of {call.gone}")
+        while True:
+            event = monitor.events.pop(0) if monitor.events else monitor.hear()
+            name = event.get("event")
+            if name in (_DELETED, _REFUSED) and event.get("data", {}).get("device") == call.gone:
+                break
     except TimeoutError:
         raise NotInTime(f"the guest does not let go of {call.gone} within {call.unplug_s:.0f} s") from None
-
-
-async def _leave(client: QMPClient) -> None:
-    try:
-        async with asyncio.timeout(2.0):
-            await client.disconnect()
-    except (QMPError, OSError, TimeoutError, EOFError):
-        return  # it is gone, or hangs: there is nothing left to say to it
+    if name == _REFUSED:
+        raise NotInTime(f"the guest refuses to let go of {call.gone}")
