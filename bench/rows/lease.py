@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import partial
+from statistics import median
 
 from bench.dhcp import Guests
 from bench.measure import Failed, took_s
@@ -37,14 +38,22 @@ def run(session: Session) -> None:
     if place is None:
         session.leave_out("lease", session.missing["host"])
         return
+    name = "dnsmasq as libvirt's"
     with _own(place) as ours, _as_libvirt(place) as theirs:
-        one, name = partial(_lease, count=1, wanted=1), "dnsmasq as libvirt's"
+        one = partial(_lease, count=1, wanted=1)
         session.compare("a new guest's lease", partial(one, ours), (name, partial(one, theirs)), 0.005, GUEST_PAIRS)
-        count = _QUICK_STORM if session.quick else _STORM
-        storm = partial(_lease, count=count, wanted=-(-count * 95 // 100))
-        session.compare(f"{count} new guests at once, until 95 % have leases", partial(storm, ours),
-                        (name, partial(storm, theirs)), 0.35, 3)  # fmt: skip
-        _first_try(session, ours, count)
+    count = _QUICK_STORM if session.quick else _STORM
+    storm = partial(_storm, count=count, wanted=-(-count * 95 // 100))
+    session.compare(f"{count} new guests at once, until 95 % have leases", partial(storm, partial(_own, place)),
+                    (name, partial(storm, partial(_as_libvirt, place))), 0.35, 3)  # fmt: skip
+    late = median([_late(place, count) for _ in range(1 if session.quick else 5)])
+    session.figure("who has no lease at the first try", f"of {count}", "guests", (late, count), 0.05)
+
+
+def _storm(server: Callable[[], AbstractContextManager[str]], count: int, wanted: int) -> float:
+    """At a server that has given nothing yet: dnsmasq asks by ICMP before it gives, until it has asked six times."""
+    with server() as link:
+        return _lease(link, count, wanted)
 
 
 def _lease(link: str, count: int, wanted: int) -> float:
@@ -54,12 +63,13 @@ def _lease(link: str, count: int, wanted: int) -> float:
         raise Failed(str(error)) from error
 
 
-def _first_try(session: Session, link: str, count: int) -> None:
-    guests = Guests(link, count)
-    with suppress(TimeoutError):
-        guests.lease(count, time_limit_s=3.0, again_s=60.0)
-    late = count - len(guests.leased)
-    session.figure("who has no lease at the first try", f"of {count}", "guests", (late, count), 0.05)
+def _late(place: Place, count: int) -> int:
+    """How many of them have to ask again, as clients do after 4 s."""
+    with _own(place) as link:
+        guests = Guests(link, count)
+        with suppress(TimeoutError):
+            guests.lease(count, time_limit_s=3.0, again_s=60.0)
+    return count - len(guests.leased)
 
 
 @contextmanager
