@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from ipaddress import IPv4Address
+from collections.abc import Callable, Sequence
+from ipaddress import IPv4Address, ip_address
 from pathlib import Path
 
 from qlan.cmdline import BadRule, Card, Clause, Kind, Plug, Rules, Wiring, parse_host_forward, read_user_mode
@@ -12,7 +12,8 @@ from qlan.interop.imported import Notes, Place
 from qlan.interop.qemu.host import HostSide
 from qlan.interop.qemu.machine import is_nic
 from qlan.interop.shared import Shared
-from qlan.names import MODEL_ALIASES
+from qlan.names import MODEL_ALIASES, bracketed
+from qlan.topology.forwards import parse_forwards
 from qlan.topology.model import Forward, Network, Nic, Protocol, Rate, UserNetwork
 from qlan.topology.scalars import (
     parse_address,
@@ -32,6 +33,9 @@ _SAID_OF_CARD = frozenset({"driver", "model", "mac", "macaddr", "netdev", "id", 
                            "romfile"})  # fmt: skip
 _SAID_OF_TAP = frozenset({"type", "id", "name", "ifname", "script", "br", "fd", "vhost"})
 _NOTHING_OF_TAP = (("downscript", "no"),)
+_SAID_OF_PASST = frozenset({"type", "id", "name", "path", "quiet"})
+_PASST_PORTS = re.compile(r"(tcp|udp)-ports")
+_PASST_SPEC = re.compile(r"(?:(?P<address>[0-9a-fA-F.:]+)/)?(?P<host>\d+(?:-\d+)?)(?::(?P<guest>\d+(?:-\d+)?))?")
 _SAID_OF_USER = frozenset({
     "type", "id", "net", "ip", "host", "dhcpstart", "dns", "domainname", "dnssearch", "hostname", "ipv4", "ipv6",
     "ipv6-net", "ipv6-prefix", "ipv6-prefixlen", "restrict", "tftp", "bootfile", "smb", "hostfwd", "guestfwd", "name",
@@ -184,9 +188,30 @@ def _forward(rule: str, place: Place, context: Context) -> Forward | None:
 
 
 def _passt(nic: Nic, plug: Plug, index: int, context: Context) -> Nic:
-    text = plug.clause.argument.text if plug.clause else "passt"
-    context.notes.add(context.place(index), f"passt is not in this version; QEMU's own user mode instead of {text}")
-    return Nic(None, UserNetwork(), nic.model, nic.mac, boot=nic.boot, mtu_bytes=nic.mtu_bytes)
+    """QEMU's own passt (10.1 and newer): ours starts one, too."""
+    forwards: list[Forward] = []
+    for setting in plug.clause.settings if plug.clause else ():
+        ports = _PASST_PORTS.fullmatch(setting.key)
+        led = [_passt_forwards(ports[1], one) for one in setting.value.split(",")] if ports else []
+        if led and all(led):
+            forwards += [one for some in led for one in some]
+        elif setting.key not in _SAID_OF_PASST | _SAID_OF_CARD:
+            text = f"{setting.key}={setting.value} of passt is not carried over"
+            context.notes.add(context.place(index), text)
+    user = UserNetwork(backend="passt")
+    return Nic(None, user, nic.model, nic.mac, None, tuple(forwards), nic.boot, nic.link_up, nic.mtu_bytes)
+
+
+def _passt_forwards(protocol: str, spec: str) -> Sequence[Forward]:
+    """Of one SPEC of passt(1)'s -t and -u; none of those that only passt has (`all`, `auto`, `~22`, an interface)."""
+    found = _PASST_SPEC.fullmatch(spec)
+    if found is None:
+        return ()
+    address, host, guest = found["address"] or str(_ANY), found["host"], found["guest"] or found["host"]
+    try:
+        return parse_forwards(f"{protocol}:{bracketed(ip_address(address))}:{host}:{guest}")
+    except ValueError:  # Unreadable is one
+        return ()
 
 
 def _tap(nic: Nic, plug: Plug, index: int, context: Context) -> Nic:
