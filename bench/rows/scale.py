@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
 from bench.labs import bridge_count, guest_sizes, many_nics
 from bench.measure import Failed, took_s
+from bench.mininet import Mininet
 from bench.namespaces import of_lab
 from bench.place import Place
 from bench.session import GUEST_PAIRS, Session
 
-ABOUT = "a lab of 10 to 1000 NICs up, up again, and down, beside `ip -batch` and the same QEMUs"
+ABOUT = "a lab of 10 to 1000 NICs up, up again, and down, beside `ip -batch` with the same QEMUs, and Mininet"
 UP_LIMITS = {300: 1.5}
 AGAIN_LIMIT = 0.15
+MININET_MAX, MININET_PAIRS = 300, 3
+MININET_LIMITS = {300: 0.1}
 
 
 def run(session: Session) -> None:
@@ -23,6 +27,27 @@ def run(session: Session) -> None:
         for nics in sizes:
             with session.no_time_for_failures(f"{nics} NICs, {place.realm}"):
                 _size(session, place, nics)
+    _beside_mininet(session, [nics for nics in sizes if nics <= MININET_MAX])
+
+
+def _beside_mininet(session: Session, sizes: Sequence[int]) -> None:
+    """Its hosts are processes in namespaces, each on a veth pair; ours are QEMUs on TAPs."""
+    place = session.places.get("host")
+    if place is None:
+        session.leave_out("Mininet", session.missing["host"])
+        return
+    with session.no_time_for_failures("Mininet"):
+        mininet = Mininet(place.folder / "mininet")
+        for nics in sizes:
+            place.write(many_nics(nics))
+            ups, downs = [], []
+            for _ in range(session.pairs(MININET_PAIRS)):
+                ours = {"down": 0.0}
+                up, (its_up, its_down) = _up(place, nics, ours), mininet.up_and_down(nics)
+                ups.append((up, its_up))
+                downs.append((ours["down"], its_down))
+            session.series(f"{nics} NICs, host: up", "Mininet", "s", ups, MININET_LIMITS.get(nics))
+            session.series(f"{nics} NICs, host: down", "Mininet", "s", downs)
 
 
 def _size(session: Session, place: Place, nics: int) -> None:
