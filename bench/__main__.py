@@ -15,6 +15,7 @@ from types import ModuleType
 from bench import report
 from bench.chart import chart
 from bench.libvirt import daemon
+from bench.lines import lines
 from bench.measure import Results
 from bench.place import places
 from bench.session import Session
@@ -46,7 +47,7 @@ def main() -> int:
     parser.add_argument(
         "--check", action="store_true", help="exit status 1 where a ratio is not met (as where a row fails)"
     )
-    parser.add_argument("--page", action="store_true", help="put table and chart into docs/performance.md")
+    parser.add_argument("--page", action="store_true", help="put table and charts into docs/performance.md")
     args = parser.parse_args()
     results = Results(report.tell)
     with ExitStack() as stack:
@@ -73,6 +74,8 @@ def main() -> int:
     if args.page:
         PAGE.write_text(report.as_page(results, PAGE.read_text()))
         PAGE.with_suffix(".svg").write_text(chart(results.measured))
+        if any(one.row == "scale" for one in results.measured):
+            PAGE.with_name("performance-growth.svg").write_text(lines(results.measured))
     return int(report.has_failed(results) or (args.check and not report.is_met(results)))
 
 

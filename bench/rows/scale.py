@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from statistics import median
 
 from bench.labs import bridge_count, guest_sizes, many_nics
 from bench.measure import Failed, took_s
@@ -17,6 +18,7 @@ from bench.session import GUEST_PAIRS, Session
 ABOUT = "a lab of 10 to 1000 NICs up, up again, and down, beside `ip -batch` with the same QEMUs, and Mininet"
 UP_LIMITS = {300: 1.5}
 AGAIN_LIMIT = 0.15
+GROWTH_LIMIT = 14.0
 MININET_MAX, MININET_PAIRS = 300, 3
 MININET_LIMITS = {300: 0.1}
 
@@ -27,7 +29,16 @@ def run(session: Session) -> None:
         for nics in sizes:
             with session.no_time_for_failures(f"{nics} NICs, {place.realm}"):
                 _size(session, place, nics)
+        _growth(session, place.realm)
     _beside_mininet(session, [nics for nics in sizes if nics <= MININET_MAX])
+
+
+def _growth(session: Session, realm: str) -> None:
+    """Ten times the NICs, and how many times as long."""
+    ups = {nics: median(one.ours) for one in session.results.measured for nics in (100, 1000)
+           if one.what == f"{nics} NICs, {realm}: up"}  # fmt: skip
+    if len(ups) == 2:
+        session.figure(f"1000 NICs up, {realm}", "100 NICs", "s", (ups[1000], ups[100]), GROWTH_LIMIT)
 
 
 def _beside_mininet(session: Session, sizes: Sequence[int]) -> None:
