@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface
 from typing import ClassVar
 
@@ -26,7 +26,8 @@ class Site(Partly):
     facts: Facts
     namespace: str
     _members: dict[str, list[tuple[Guest, int, Nic]]] = field(default_factory=dict)
-    UNCOMPARED: ClassVar[frozenset[str]] = frozenset({"_members"})
+    _places: dict[str, int] = field(default_factory=dict)
+    UNCOMPARED: ClassVar[frozenset[str]] = frozenset({"_members", "_places"})
 
     def __post_init__(self) -> None:
         """Index: each of a thousand networks asks for its own of ten thousand guests."""
@@ -36,6 +37,7 @@ class Site(Partly):
                 if nic.network is not None:
                     found.setdefault(nic.network, []).append((guest, index, nic))
         fill_in(self, "_members", found)
+        fill_in(self, "_places", {network.name: place for place, network in enumerate(self.topology.networks)})
 
     def link_name(self, stem: str, key: str) -> str:
         """The interface name: in a namespace of the lab's own the plain stem, on the machine a unique one."""
@@ -50,6 +52,10 @@ class Site(Partly):
     def address6(self, guest: Guest, index: int) -> IPv6Address | None:
         """The IPv6 address that belongs to a NIC."""
         return addressing.nic_address6(self.topology, self.picks, guest.name, index, self.facts.seed)
+
+    def in_order(self, names: Iterable[str]) -> list[Network]:
+        """Some networks, in the file's order."""
+        return [self.topology.networks[place] for place in sorted(self._places[name] for name in names)]
 
     def members(self, network: Network) -> Sequence[tuple[Guest, int, Nic]]:
         """The NICs on a network, in the file's order."""
@@ -203,8 +209,7 @@ def _hosts(network: Network, site: Site) -> list[tuple[str, IPv4Address | IPv6Ad
     found: dict[str, IPv4Address] = {}
     found6: dict[str, IPv6Address] = {}
     shared = {nic.network for guest, _, _ in site.members(network) for nic in guest.nics}
-    others = [one for one in site.topology.networks if one.name in shared and one is not network]
-    for one in (network, *others):
+    for one in (network, *site.in_order(name for name in shared if name and name != network.name)):
         for guest, index, nic in site.members(one):
             given = addressing.nic_address(site.topology, site.picks, guest.name, index)
             if given:

@@ -7,7 +7,6 @@ and these are a hash of the seed and the lab's name, so that two labs that meet 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 from qlan import names
@@ -16,21 +15,28 @@ from qlan.facts.machine import Facts
 from qlan.topology.model import Network, Topology
 
 _ULA = 0xFD << 120
+_LENGTH = 64
 _NETWORKS_MAX = 1 << 16  # /64s in a /48
 
 
 def pick_prefixes(topology: Topology, old: dict[str, IPv6Network], facts: Facts) -> dict[str, IPv6Network]:
     """The prefixes of networks that want one and say none: old ones as long as they are valid, then new ones."""
     wanting = [one.name for one in topology.networks if _wants_pick(one, facts)]
-    taken = [one.ipv6.prefix for one in topology.networks if one.ipv6 and one.ipv6.prefix]
-    taken += [used.prefix for used in facts.used_prefixes]
+    taken = _Taken()
+    for one in topology.networks:
+        if one.ipv6 and one.ipv6.prefix:
+            taken.add(one.ipv6.prefix)
+    for used in facts.used_prefixes:
+        taken.add(used.prefix)
     found: dict[str, IPv6Network] = {}
     for name in wanting:
-        if name in old and not _is_taken(old[name], taken, found.values()):
+        if name in old and not taken.overlaps(old[name]):
             found[name] = old[name]
+            taken.add(old[name])
     for name in wanting:
         if name not in found:
-            found[name] = _free(topology.lab, name, facts.seed, [*taken, *found.values()])
+            found[name] = _free(topology.lab, name, facts.seed, taken)
+            taken.add(found[name])
     return {name: found[name] for name in wanting}
 
 
@@ -70,16 +76,31 @@ def _wants_pick(network: Network, facts: Facts) -> bool:
     return ipv6 is not None and ipv6.prefix is None and (ipv6.asked or not facts.no_ipv6)
 
 
-def _is_taken(prefix: IPv6Network, *taken: Iterable[IPv6Network]) -> bool:
-    return any(prefix.overlaps(one) for some in taken for one in some)
+class _Taken:
+    """Prefixes in use.  Of a thousand networks nearly all have a /64, and two of them overlap if they are the same."""
+
+    def __init__(self) -> None:
+        self._of_64: set[IPv6Network] = set()
+        self._others: list[IPv6Network] = []
+
+    def add(self, prefix: IPv6Network) -> None:
+        if prefix.prefixlen == _LENGTH:
+            self._of_64.add(prefix)
+        else:
+            self._others.append(prefix)
+
+    def overlaps(self, prefix: IPv6Network) -> bool:
+        if prefix.prefixlen == _LENGTH:
+            return prefix in self._of_64 or any(prefix.overlaps(one) for one in self._others)
+        return any(prefix.overlaps(one) for one in (*self._of_64, *self._others))
 
 
-def _free(lab: str, name: str, seed: str, taken: list[IPv6Network]) -> IPv6Network:
+def _free(lab: str, name: str, seed: str, taken: _Taken) -> IPv6Network:
     own = _ULA | _hashed(5, seed, lab) << 80
     start = _hashed(2, seed, lab, name)
     for step in range(_NETWORKS_MAX):
-        prefix = IPv6Network((own | (start + step) % _NETWORKS_MAX << 64, 64))
-        if not _is_taken(prefix, taken):
+        prefix = IPv6Network((own | (start + step) % _NETWORKS_MAX << 64, _LENGTH))
+        if not taken.overlaps(prefix):
             return prefix
     raise ConflictError("no free IPv6 prefix left", where=f"network {name}", hint="write `ipv6: PREFIX/64`")
 
