@@ -33,7 +33,7 @@ _SAID_OF_CARD = frozenset({"driver", "model", "mac", "macaddr", "netdev", "id", 
                            "romfile"})  # fmt: skip
 _SAID_OF_TAP = frozenset({"type", "id", "name", "ifname", "script", "br", "fd", "vhost"})
 _NOTHING_OF_TAP = (("downscript", "no"),)
-_SAID_OF_PASST = frozenset({"type", "id", "name", "path", "quiet"})
+_SAID_OF_PASST = frozenset({"type", "id", "name"})
 _PASST_PORTS = re.compile(r"(tcp|udp)-ports")
 _PASST_SPEC = re.compile(r"(?:(?P<address>[0-9a-fA-F.:]+)/)?(?P<host>\d+(?:-\d+)?)(?::(?P<guest>\d+(?:-\d+)?))?")
 _SAID_OF_USER = frozenset({
@@ -190,12 +190,13 @@ def _forward(rule: str, place: Place, context: Context) -> Forward | None:
 def _passt(nic: Nic, plug: Plug, index: int, context: Context) -> Nic:
     """QEMU's own passt (10.1 and newer): ours starts one, too."""
     forwards: list[Forward] = []
+    known = _SAID_OF_PASST | (_SAID_OF_CARD if plug.clause and plug.clause.kind is Kind.NIC else frozenset())
     for setting in plug.clause.settings if plug.clause else ():
         ports = _PASST_PORTS.fullmatch(setting.key)
         led = [_passt_forwards(ports[1], one) for one in setting.value.split(",")] if ports else []
         if led and all(led):
             forwards += [one for some in led for one in some]
-        elif setting.key not in _SAID_OF_PASST | _SAID_OF_CARD:
+        elif setting.key not in known:
             text = f"{setting.key}={setting.value} of passt is not carried over"
             context.notes.add(context.place(index), text)
     user = UserNetwork(backend="passt")
