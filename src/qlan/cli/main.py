@@ -27,8 +27,10 @@ def program() -> NoReturn:
     # msgspec does without it, and would take `inspect` along; no other package of ours knows it
     sys.modules.setdefault("typing_extensions", None)  # type: ignore[arg-type]
     status = main()
-    sys.stderr.flush()
-    os._exit(status)
+    try:
+        sys.stderr.flush()
+    finally:  # nobody reads it any more, or a Ctrl-C: all is done and said
+        os._exit(status)
 
 
 def main(words: Sequence[str] | None = None) -> int:
