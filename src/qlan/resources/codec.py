@@ -65,10 +65,15 @@ def decode_part(data: dict[str, Any]) -> Any:
 @cache
 def _value_decoder(cls: Any) -> Decoder:
     hints = typing.get_type_hints(cls)
-    decoders = {name: _decoder(hints[name]) for name in cls.__struct_fields__}
+    names = cls.__struct_fields__
+    decoders = [(name, decoder) for name in names if (decoder := _decoder(hints[name])) is not _as_it_is]
 
     def decode_fields(data: dict[str, Any]) -> Any:
-        return cls(**{name: decoder(data[name]) for name, decoder in decoders.items() if name in data})
+        said = {name: data[name] for name in names if name in data}
+        for name, decoder in decoders:
+            if name in said:
+                said[name] = decoder(said[name])
+        return cls(**said)
 
     return decode_fields
 
@@ -84,7 +89,11 @@ def _decoder(hint: Any) -> Decoder:
         return _value_decoder(typing.cast("type", hint))
     if hint in _TEXT_TYPES:
         return cache(typing.cast("Decoder", hint))  # a lab's record and its guests' files say the same addresses again
-    return lambda value: value
+    return _as_it_is
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
 
 
 def _tuple_decoder(args: tuple[Any, ...]) -> Decoder:
@@ -98,6 +107,8 @@ def _tuple_decoder(args: tuple[Any, ...]) -> Decoder:
 def _union_decoder(members: list[Any]) -> Decoder:
     if len(members) == 1:
         one = _decoder(members[0])
+        if one is _as_it_is:
+            return one
         return lambda value: None if value is None else one(value)
     if all(member in _TEXT_TYPES for member in members):
         return cache(lambda value: None if value is None else _text_of(members, value))
