@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import partial
+from itertools import count
 from statistics import median
 
 from bench.dhcp import Guests
@@ -15,9 +16,9 @@ from bench.session import GUEST_PAIRS, Session
 
 ABOUT = "DISCOVER to ACK of a new guest, and a storm of 200, beside dnsmasq as libvirt configures it"
 _LAB = """\
-lab: lease
+lab: lease{number}
 networks:
-  lan: {kind: host-only, subnet: 10.70.0.0/20, dhcp: true}
+  lan: {{kind: host-only, subnet: 10.70.0.0/20, dhcp: true}}
 """
 # What libvirt's bridge_driver.c writes for a network with a range of addresses.
 _LIBVIRT = """\
@@ -31,6 +32,7 @@ dhcp-authoritative
 dhcp-lease-max=4093
 """
 _STORM, _QUICK_STORM = 200, 3
+_NUMBERS = count(1)
 
 
 def run(session: Session) -> None:
@@ -42,12 +44,12 @@ def run(session: Session) -> None:
     with _own(place) as ours, _as_libvirt(place) as theirs:
         one = partial(_lease, count=1, wanted=1)
         session.compare("a new guest's lease", partial(one, ours), (name, partial(one, theirs)), 0.005, GUEST_PAIRS)
-    count = _QUICK_STORM if session.quick else _STORM
-    storm = partial(_storm, count=count, wanted=-(-count * 95 // 100))
-    session.compare(f"{count} new guests at once, until 95 % have leases", partial(storm, partial(_own, place)),
+    guests = _QUICK_STORM if session.quick else _STORM
+    storm = partial(_storm, count=guests, wanted=-(-guests * 95 // 100))
+    session.compare(f"{guests} new guests at once, until 95 % have leases", partial(storm, partial(_own, place)),
                     (name, partial(storm, partial(_as_libvirt, place))), 0.35, 3)  # fmt: skip
-    late = median([_late(place, count) for _ in range(1 if session.quick else 5)])
-    session.figure("who has no lease at the first try", f"of {count}", "guests", (late, count), 0.05)
+    late = median([_late(place, guests) for _ in range(1 if session.quick else 5)])
+    session.figure("who has no lease at the first try", f"of {guests}", "guests", (late, guests), 0.05)
 
 
 def _storm(server: Callable[[], AbstractContextManager[str]], count: int, wanted: int) -> float:
@@ -74,8 +76,8 @@ def _late(place: Place, count: int) -> int:
 
 @contextmanager
 def _own(place: Place) -> Iterator[str]:
-    """A network of qlan's; the name of a link on it."""
-    place.write(_LAB)
+    """A network of qlan's, of a lab that never was: leases outlive `down`.  The name of a link on it."""
+    place.write(_LAB.format(number=next(_NUMBERS)))
     place.qlan("up", "--no-wait")
     try:
         links = subprocess.run(
