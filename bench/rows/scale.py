@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import time
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -21,6 +22,7 @@ AGAIN_LIMIT = 0.15
 GROWTH_LIMIT = 14.0
 MININET_MAX, MININET_PAIRS = 300, 3
 MININET_LIMITS = {300: 0.1}
+_NEWS_S = 3.0  # the kernel's own of links that are new: duplicate address detection, carriers
 
 
 def run(session: Session) -> None:
@@ -103,6 +105,7 @@ def _medians(pairs: list[tuple[float, float]]) -> tuple[float, float]:
 def _is_silent(session: Session, place: Place, what: str) -> None:
     """A second `up` changes nothing: not one netlink message is heard of."""
     inside = of_lab(place, "big") if place.realm == "rootless" else ()
+    time.sleep(_NEWS_S)
     with subprocess.Popen([*inside, "ip", "monitor"], stdout=subprocess.PIPE, text=True) as monitor:
         try:
             place.qlan("up", "--no-wait")
