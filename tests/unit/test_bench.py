@@ -5,14 +5,18 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
 from bench.chart import chart
 from bench.initrd import with_program
+from bench.lines import lines
 from bench.measure import Failed, LeftOut, Measured, Results, in_turns, took_s
 from bench.report import as_json, as_page, has_failed, is_met
 from bench.session import Session
+
+_SVG = "{http://www.w3.org/2000/svg}"
 
 
 def measured(ours: tuple[float, ...], theirs: tuple[float, ...], limit: float | None) -> Measured:
@@ -113,3 +117,24 @@ def test_json_has_every_number() -> None:
     assert '"ratio": 0.5' in as_json(results)
     assert not is_met(results)
     assert not has_failed(results)
+
+
+def test_a_line_for_each_who_did_it() -> None:
+    """What grows with what."""
+    measured = [
+        Measured("scale", f"{nics} NICs, host: {what}", peer, "s", (seconds, 9.0, 0.001), (seconds * 2,) * 3)
+        for nics, seconds in ((10, 0.1), (100, 0.3), (1000, 2.0))
+        for what, peer in (("up", "ip -batch"), ("up again", "its first up"), ("down", "one by one"), ("up", "Mininet"))
+    ]
+    other = Measured(
+        "scale", "10 NICs, host: messages of `ip monitor` at the second up", "none", "messages", (0,), (1,)
+    )
+    drawn = ElementTree.fromstring(lines([*measured, other]))
+    texts = [one.text for one in drawn.iter(f"{_SVG}text")]
+    assert [one for one in texts if one and ", host" in one] == [
+        "qlan, host", "Mininet, host", "ip -batch, host", "one by one, host",
+    ]  # fmt: skip
+    circles = [(float(one.attrib["cx"]), float(one.attrib["cy"])) for one in drawn.iter(f"{_SVG}circle")]
+    assert len(circles) == 3 * (3 + 1 + 2), "of up three, of up again ours alone, of down two"
+    width, height = (float(drawn.attrib[side]) for side in ("width", "height"))
+    assert all(0 < x < width and 0 < y < height for x, y in circles)
