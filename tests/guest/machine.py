@@ -11,8 +11,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from qemu.qmp import QMPClient
-
 from .driver import GuestShell
 
 BUILD_GUEST = Path(__file__).parents[2] / "scripts" / "build-guest"
@@ -88,6 +86,8 @@ def start_machine(
 
 def tell(qmp: Path, command: str, arguments: Mapping[str, object] | None = None) -> object:
     """The answer of the QEMU behind the socket `qmp`."""
+
+    from qemu.qmp import QMPClient  # the tests' alone: scripts/reach and scripts/bench boot machines, too
 
     async def ask() -> object:
         client = QMPClient("test")
