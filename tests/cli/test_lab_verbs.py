@@ -413,3 +413,10 @@ def test_a_guest_of_two_labs_must_be_said(shop_up: Place) -> None:
     assert done.stderr == "qlan: error: several labs have a guest `db`\n  hint:  say which: shop/db, two/db\n"
     assert shop_up.qlan("log", "two/db").returncode == 0
     shop_up.qlan("down", "-l", "two", "--force")
+
+
+def test_exec_of_a_guest_is_told_apart_from_a_program(shop_up: Place) -> None:
+    done = shop_up.qlan("exec", "web", "--", "ping", "-c1", "10.10.10.1", check=False)
+    assert done.returncode == 2
+    assert "`exec` runs programs of this machine, and `web` is a guest" in done.stderr
+    assert "qlan ssh web ping -c1 10.10.10.1" in done.stderr

@@ -180,6 +180,15 @@ def no_files_of_ours(machine: Machine) -> bool:
     return "qlan" not in machine.place.run("find", "/run/systemd", "/run/NetworkManager", check=False).stdout
 
 
+def add_second_nic(machine: Machine) -> None:
+    """eth1, which NetworkManager configures, too."""
+    machine.place.run("ip", "link", "add", "eth1", "type", "veth", "peer", "name", "far")
+    machine.place.run("ip", "link", "set", "far", "up")
+    machine.place.run("nmcli", "connection", "add", "type", "ethernet", "ifname", "eth1", "con-name", "second",
+                      "ipv4.method", "manual", "ipv4.addresses", "10.9.0.2/24")  # fmt: skip
+    machine.place.run("nmcli", "connection", "up", "second")
+
+
 def bridge_of(machine: Machine, nic: str = "eth0") -> str:
     [row] = json.loads(machine.place.run("ip", "-j", "link", "show", "dev", nic).stdout)
     return str(row.get("master", ""))
@@ -342,11 +351,7 @@ def test_what_was_known_is_lost(machine: Machine) -> None:
 def test_beside_a_second_nic(machine: Machine) -> None:
     """Both have a fe80::/64 of one metric that NetworkManager made."""
     written(machine, "60s", "")
-    machine.place.run("ip", "link", "add", "eth1", "type", "veth", "peer", "name", "far")
-    machine.place.run("ip", "link", "set", "far", "up")
-    machine.place.run("nmcli", "connection", "add", "type", "ethernet", "ifname", "eth1", "con-name", "second",
-                      "ipv4.method", "manual", "ipv4.addresses", "10.9.0.2/24")  # fmt: skip
-    machine.place.run("nmcli", "connection", "up", "second")
+    add_second_nic(machine)
     before = machine.addresses("eth0")
     machine.place.qlan("up", "--managed")
     wait_until(lambda: machine.addresses(bridge_of(machine)) == before, 60)
@@ -359,11 +364,7 @@ def test_beside_a_second_nic(machine: Machine) -> None:
 def test_two_nics_and_two_networks(machine: Machine) -> None:
     second = "  lab: {kind: public, uplink: eth1, managed: true}\n"
     written(machine, "60s, managed: true", second)
-    machine.place.run("ip", "link", "add", "eth1", "type", "veth", "peer", "name", "far")
-    machine.place.run("ip", "link", "set", "far", "up")
-    machine.place.run("nmcli", "connection", "add", "type", "ethernet", "ifname", "eth1", "con-name", "second",
-                      "ipv4.method", "manual", "ipv4.addresses", "10.9.0.2/24")  # fmt: skip
-    machine.place.run("nmcli", "connection", "up", "second")
+    add_second_nic(machine)
     before = machine.addresses("eth0"), machine.addresses("eth1")
     machine.place.qlan("up")
     lan, lab = bridge_of(machine), bridge_of(machine, "eth1")

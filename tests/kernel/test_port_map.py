@@ -159,21 +159,29 @@ def elements(machine: Machine, network: str) -> int:
     return sum(len(row["map"].get("elem", ())) for row in table(machine, network) if "map" in row)
 
 
+def check_who_gets_in(
+    machine: Machine, guest: tuple[str, ...], host: str, caller: str, loopback: str, gateway: str
+) -> None:
+    """Into the guest on `out`, in one family.  gateway: the host's address there."""
+    here, outside = machine.setup, machine.outside
+    assert says(outside, "tcp", host, 8080) == caller, "the client's own address"
+    assert says(outside, "udp", host, 8053) == caller
+    assert says(outside, "tcp", host, 8081) == caller
+    assert counted(machine, "out", "accept") >= 3, "led by the kernel, and counted there"
+    assert says(here, "tcp", host, 8080) == host, "the host itself, by its address on the LAN"
+    assert says(here, "tcp", loopback, 8080) == gateway, "by loopback: the relay"
+    assert says(here, "tcp", loopback, 8082) == gateway
+    assert says(outside, "tcp", host, 8082) == "ConnectionRefusedError", "of loopback alone"
+    assert says(guest, "tcp", host, 8080) == gateway, "hairpin: from the guest's own network"
+
+
 def test_who_gets_in_and_whom_the_guest_sees(machine: Machine, lab: Path) -> None:
     place, here, outside = machine.place, machine.setup, machine.outside
     settings, empty = machine.forwarding(), place.snapshot()
     place.qlan("up", "--no-wait")
     assert place.plan(lab) == []
     a, b = guests(machine)
-    assert says(outside, "tcp", HERE, 8080) == THERE, "the client's own address"
-    assert says(outside, "udp", HERE, 8053) == THERE
-    assert says(outside, "tcp", HERE, 8081) == THERE
-    assert counted(machine, "out", "accept") >= 3, "led by the kernel, and counted there"
-    assert says(here, "tcp", HERE, 8080) == HERE, "the host itself, by its address on the LAN"
-    assert says(here, "tcp", "127.0.0.1", 8080) == "10.81.0.1", "by loopback: the relay"
-    assert says(here, "tcp", "127.0.0.1", 8082) == "10.81.0.1"
-    assert says(outside, "tcp", HERE, 8082) == "ConnectionRefusedError", "of loopback alone"
-    assert says(a, "tcp", HERE, 8080) == "10.81.0.1", "hairpin: from the guest's own network"
+    check_who_gets_in(machine, a, HERE, THERE, "127.0.0.1", "10.81.0.1")
     assert says(a, "udp", HERE, 8053) == "10.81.0.1"
     assert says(a, "tcp", "10.81.0.1", 8080) == "10.81.0.1"
     led = counted(machine, "out", "accept")
@@ -212,7 +220,7 @@ guests:
 
 
 def test_ipv6_is_led_where_guests_have_a_way_outside_by_it(machine: Machine, lab: Path) -> None:
-    place, here, outside = machine.place, machine.setup, machine.outside
+    place, outside = machine.place, machine.outside
     lab.write_text(LAB6)
     settings, empty = machine.forwarding(), place.snapshot()
     place.qlan("up", "--no-wait")
@@ -221,15 +229,7 @@ def test_ipv6_is_led_where_guests_have_a_way_outside_by_it(machine: Machine, lab
     for words, prefix in ((a, "fd81::"), (b, "fd83::")):
         machine.run(*words, "ip", "address", "add", f"{prefix}9/64", "dev", "eth0", "nodad")
     machine.run(*a, "ip", "route", "replace", "default", "via", "fd81::1")
-    assert says(outside, "tcp", HERE6, 8080) == THERE6, "the client's own address"
-    assert says(outside, "udp", HERE6, 8053) == THERE6
-    assert says(outside, "tcp", HERE6, 8081) == THERE6
-    assert counted(machine, "out", "accept") >= 3, "led by the kernel, and counted there"
-    assert says(here, "tcp", HERE6, 8080) == HERE6, "the host itself, by its address on the LAN"
-    assert says(here, "tcp", "::1", 8080) == "fd81::1", "by loopback: the relay"
-    assert says(here, "tcp", "::1", 8082) == "fd81::1"
-    assert says(outside, "tcp", HERE6, 8082) == "ConnectionRefusedError", "of loopback alone"
-    assert says(a, "tcp", HERE6, 8080) == "fd81::1", "hairpin: from the guest's own network"
+    check_who_gets_in(machine, a, HERE6, THERE6, "::1", "fd81::1")
     assert says(outside, "tcp", HERE6, 8083) == "10.81.0.1", "from one family to the other: the relay"
     assert says(outside, "tcp", HERE6, 8090) == "fd83::1", "a network without a way outside: the relay"
     assert carried(place) == {8080: ("nft", ""), 8053: ("nft", ""), 8081: ("nft", ""), 8082: ("relay", "fd81::1"),

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 from contextlib import suppress
 
 from qlan.cli import which
 from qlan.errors import UsageError
-from qlan.host.run import environment, tool
+from qlan.host.run import environment, find_tool, tool
 
 DESCRIPTION = """\
 Run a command where the lab's bridges are: ping a guest, fetch its page, see its links, without root.  Files, user and
@@ -33,6 +34,10 @@ def run(args: argparse.Namespace) -> int:
     if not command:
         raise UsageError("no command is named", hint="write one: qlan exec -- ip address")
     lab = which.lab_by_name(args)
+    if find_tool(command[0]) is None and command[0] in lab.guests:
+        words = shlex.join(command[1:])
+        raise UsageError(f"`exec` runs programs of this machine, and `{command[0]}` is a guest",
+                         hint=f"in the guest: qlan ssh {command[0]} {words}".rstrip())  # fmt: skip
     inside = lab.inside()
     if inside:
         from qlan.host.groups import pretend_setgroups
