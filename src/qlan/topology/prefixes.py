@@ -30,7 +30,7 @@ def pick_prefixes(topology: Topology, old: dict[str, IPv6Network], facts: Facts)
         taken.add(used.prefix)
     found: dict[str, IPv6Network] = {}
     for name in wanting:
-        if name in old and not taken.overlaps(old[name]):
+        if name in old and old[name].prefixlen == _LENGTH and not taken.has(old[name]):
             found[name] = old[name]
             taken.add(old[name])
     for name in wanting:
@@ -89,10 +89,9 @@ class _Taken:
         else:
             self._others.append(prefix)
 
-    def overlaps(self, prefix: IPv6Network) -> bool:
-        if prefix.prefixlen == _LENGTH:
-            return prefix in self._of_64 or any(prefix.overlaps(one) for one in self._others)
-        return any(prefix.overlaps(one) for one in (*self._of_64, *self._others))
+    def has(self, prefix: IPv6Network) -> bool:
+        """Whether a /64 is in use, or a part of one."""
+        return prefix in self._of_64 or any(prefix.overlaps(one) for one in self._others)
 
 
 def _free(lab: str, name: str, seed: str, taken: _Taken) -> IPv6Network:
@@ -100,7 +99,7 @@ def _free(lab: str, name: str, seed: str, taken: _Taken) -> IPv6Network:
     start = _hashed(2, seed, lab, name)
     for step in range(_NETWORKS_MAX):
         prefix = IPv6Network((own | (start + step) % _NETWORKS_MAX << 64, _LENGTH))
-        if not taken.overlaps(prefix):
+        if not taken.has(prefix):
             return prefix
     raise ConflictError("no free IPv6 prefix left", where=f"network {name}", hint="write `ipv6: PREFIX/64`")
 

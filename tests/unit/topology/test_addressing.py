@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Network
 from itertools import pairwise
 from pathlib import Path
 
@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qlan.errors import ConflictError
-from qlan.facts.machine import Facts, UsedPort, UsedSubnet
+from qlan.facts.machine import Facts, UsedPort, UsedPrefix, UsedSubnet
 from qlan.topology import addressing
 from qlan.topology.check import check
-from qlan.topology.model import Dhcp, Disk, Forward, Guest, Network, Nic, Picks, Realm, Topology, UserNetwork
+from qlan.topology.model import Dhcp, Disk, Forward, Guest, Ipv6, Network, Nic, Picks, Realm, Topology, UserNetwork
 from qlan.values import replace
 
 FACTS = Facts(seed="s", uid=1000, arch="x86_64")
@@ -330,3 +330,37 @@ def test_addresses_are_all_different_in_any_order(order: list[str], gone: int) -
         picks = addressing.complete(Topology("x", (lan,), guests), picks, FACTS)
         numbers = sorted(int(address) for address in picks.addresses.values())
         assert all(one < other for one, other in pairwise(numbers))
+
+
+def with_ipv6(*names: str, **written: str) -> Topology:
+    """Networks that leave their prefix open, and others with a written one."""
+    found = [Network(name, "host-only", ipv6=Ipv6()) for name in names]
+    found += [Network(name, "host-only", ipv6=Ipv6(IPv6Network(text))) for name, text in written.items()]
+    return Topology("lab", networks=tuple(found))
+
+
+def prefixes_of(topology: Topology, picks: Picks = NOTHING, *used: str) -> dict[str, IPv6Network]:
+    facts = replace(FACTS, used_prefixes=tuple(UsedPrefix(IPv6Network(one), "somebody") for one in used))
+    return addressing.complete(topology, picks, facts).prefixes
+
+
+@pytest.mark.parametrize("width", [64, 56, 96])
+def test_a_prefix_is_not_one_that_somebody_has(width: int) -> None:
+    """As wide as ours, wider, and within it."""
+    free = prefixes_of(with_ipv6("a"))["a"]
+    taken = str(IPv6Network((int(free.network_address) >> (128 - width) << (128 - width), width)))
+    assert not prefixes_of(with_ipv6("a"), NOTHING, taken)["a"].overlaps(IPv6Network(taken))
+    assert not prefixes_of(with_ipv6("a", written=taken))["a"].overlaps(IPv6Network(taken))
+    remembered = replace(NOTHING, prefixes={"a": free})
+    assert prefixes_of(with_ipv6("a"), remembered)["a"] == free, "nobody has it"
+    assert not prefixes_of(with_ipv6("a"), remembered, taken)["a"].overlaps(IPv6Network(taken))
+
+
+def test_two_networks_never_have_one_prefix() -> None:
+    """One remembers what the other would be given."""
+    free = prefixes_of(with_ipv6("a"))["a"]
+    found = prefixes_of(with_ipv6("a", "b"), replace(NOTHING, prefixes={"b": free}))
+    assert found["b"] == free
+    assert found["a"] != free
+    both = prefixes_of(with_ipv6("a", "b"), replace(NOTHING, prefixes={"a": free, "b": free}))
+    assert len(set(both.values())) == 2
