@@ -24,8 +24,10 @@ from qlan.journal import Record
 from qlan.lab import Lab, UpReport
 from qlan.names import nearest
 from qlan.planning import scope
-from qlan.planning.cost import Cost
+from qlan.planning.cost import Cost, why_not_plugged
+from qlan.planning.plan import Step
 from qlan.render.adopted import MORE_PORTS
+from qlan.resources.model import Adopted, Machine, Nic
 from qlan.status import NicStatus
 from qlan.topology.changes import USER, Change, bare, base_of, changed, least, pulled, with_change
 from qlan.topology.model import Topology
@@ -221,10 +223,9 @@ def _make_once(lab: Lab, change: Change, *, save: bool) -> Plugged:
         text = _saved_text(source, of_file.topology, [one for one in changes if one.guest == change.guest])
     others = tuple(one for one in changes if one.guest != change.guest)
     now = _by_hand(lab, of_file, changes, record, change.guest)
-    if cut := [step.key for step in now.plan([change.guest]).steps if step.cost is Cost.RESTART]:
-        raise ConflictError(
-            f"guest `{change.guest}` cannot take this while it runs: {', '.join(cut)}", hint=_other_way(change, changes)
-        )
+    if cut := [step for step in now.plan([change.guest]).steps if step.cost is Cost.RESTART]:
+        raise ConflictError(f"guest `{change.guest}` cannot take this while it runs: {_why_not(cut, record)}",
+                            hint=_other_way(change, changes))  # fmt: skip
     report = now.up([change.guest])
     if not save or source is None:
         return Plugged(change, report, None)
@@ -232,6 +233,16 @@ def _make_once(lab: Lab, change: Change, *, save: bool) -> Plugged:
     saved = Lab.load(source, realm=lab.realm)
     _by_hand(lab, saved, others, lab.record, change.guest).up([change.guest])
     return Plugged(change, report, source)
+
+
+def _why_not(steps: Sequence[Step], record: Record | None) -> str:
+    """Of steps that only a restart could do: what stands against a card, else what would be made anew."""
+    known = record.wanted if record else {}
+    for nic in (step.resource for step in steps if isinstance(step.resource, Nic)):
+        machine = known.get(f"machine/{nic.guest}")
+        if isinstance(machine, Machine | Adopted) and (why := why_not_plugged(nic, machine)):
+            return why
+    return ", ".join(step.key for step in steps)
 
 
 def _other_way(change: Change, changes: Sequence[Change]) -> str:

@@ -197,7 +197,7 @@ def private_kb(plugs: BootedLab) -> int:
         (("detach", "web"), 2, "`web` names no NIC"),
         (("attach", "plugs/web", "lan", "--model", "usb"), 0, ""),
         (("attach", "plugs/web", "lan", "--model", "ne2k_isa"), 4,
-         "guest `web` cannot take this while it runs: tap/web/1, nic/web/1"),
+         "guest `web` cannot take this while it runs: ne2k_isa is a card of the bus ISA, whose cards stay"),
         (("attach", "plugs/web", "lan", "--mac", "53:00:00:00:00:01"), 2, "is a multicast address"),
         (("move", "plugs/web/0", "lan"), 2, "NIC 0 of guest `web` is on `lan` already"),
         (("attach", "plugs/web"), 2, "`qlan nic attach` wants GUEST NETWORK"),

@@ -135,7 +135,7 @@ def test_no_port_for_a_card_and_what_may_be_said_to_it(place: Place, lab: Path) 
         place.qlan("up", "--no-wait")
         place.qlan("adopt", str(qemu.pid), "--as", "mine")
         text = refused(place, "nic", "attach", "mine", "lan", code=4)
-        assert "guest `mine` cannot take this while it runs: tap/mine/1, nic/mine/1" in text
+        assert "guest `mine` cannot take this while it runs: its machine, pc-q35-" in text
         assert "or start it with -device pcie-root-port,id=port1,chassis=1" in text
         os.kill(qemu.pid, signal.SIGSTOP)
         assert "no answer within 10 s" in refused(place, "nic", "down", "mine/0", code=6)

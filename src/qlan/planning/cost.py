@@ -130,18 +130,22 @@ def of_coming_or_going(
     nic = wanted.get(f"nic/{one.guest}/{one.nic}", one) if isinstance(one, Tap) else one
     if isinstance(one, Tap) and f"nic/{one.guest}/{one.nic}" not in moving:
         return Cost.RESTART  # what QEMU holds leads nowhere any more
-    if isinstance(nic, Nic) and not can_plug(nic, machine):
+    if isinstance(nic, Nic) and why_not_plugged(nic, machine):
         return Cost.RESTART
     return Cost.REPLUG if one.key in wanted and one.key in present else Cost.LIVE
 
 
-def can_plug(nic: Nic, machine: Machine | Adopted) -> bool:
-    """Whether the running machine takes such a card, and gives it back."""
+def why_not_plugged(nic: Nic, machine: Machine | Adopted) -> str:
+    """ "" if the running machine takes such a card, and gives it back; else why not."""
     if isinstance(nic.backend, ForeignBackend):
-        return False  # somebody else plugged it in
+        return f"NIC {nic.index} was plugged in by somebody else"
     if nic.bus == "usb-bus":
-        return machine.usb
-    return nic.bus == "PCI" and (has_own_slots(machine.machine) or bool(machine.ports))
+        return "" if machine.usb else "it was started without a USB controller"
+    if nic.bus != "PCI":
+        return f"{nic.model} is a card of the bus {nic.bus}, whose cards stay as long as the guest runs"
+    if has_own_slots(machine.machine) or machine.ports:
+        return ""
+    return f"its machine, {machine.machine}, was started without a PCIe port for one more card"
 
 
 def has_own_slots(machine: str) -> bool:
