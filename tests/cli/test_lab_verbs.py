@@ -285,6 +285,21 @@ def test_show_guest(shop_up: Place) -> None:
     assert "vnet header yes, vhost no, queues 1, option ROM none, MTU 1500" in text
 
 
+def test_show_one_nic(shop_up: Place) -> None:
+    nics = data(shop_up, "show", "web")["guest"]["nics"]  # type: ignore[index]
+    assert len(nics) == 2
+    for name in ("web/1", "shop/web/1"):
+        assert data(shop_up, "show", name)["guest"]["nics"] == nics[1:]  # type: ignore[index]
+    text = shop_up.qlan("show", "web/1").stdout
+    assert "NIC 1: " in text
+    assert "NIC 0: " not in text
+    assert (
+        "guest `web` has no NIC 7\n  hint:  its NICs: 0 (lan), 1 (" in shop_up.qlan("show", "web/7", check=False).stderr
+    )
+    assert "no guest `lan`" in shop_up.qlan("show", "lan/0", check=False).stderr
+    assert "guest web of lab shop" in shop_up.qlan("show", "shop/web").stdout
+
+
 def test_show_says_what_to_type_into_a_guest_that_nobody_tells(shop_up: Place) -> None:
     text = shop_up.qlan("show", "db").stdout
     assert "  address     10.80.0.2/24 (static)\n  gateway     none\n  DNS         none\n" in text

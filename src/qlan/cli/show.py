@@ -33,7 +33,7 @@ from qlan.resources.model import (
 )
 from qlan.status import GuestStatus, all_leases
 from qlan.status import guests as guests_of
-from qlan.values import Value
+from qlan.values import Value, replace
 
 DESCRIPTION = """\
 Show a guest as `ip address`, `ip route` and `resolvectl` would inside it, as far as it can be known from outside, with
@@ -41,6 +41,7 @@ the way its packets take; or a network with its members, addresses and leases.  
 would be."""
 EXAMPLES = """\
   qlan show web
+  qlan show web/0        its first NIC alone
   qlan show lan
   qlan show shop/web --json"""
 
@@ -56,7 +57,7 @@ class _View(Value):
 
 def define(parser: argparse.ArgumentParser) -> None:
     """The words of `show`."""
-    name = parser.add_argument("name", metavar="NAME", help="a guest or a network")
+    name = parser.add_argument("name", metavar="NAME", help="a guest, GUEST/NIC or a network")
     name.completer = which.complete_names  # type: ignore[attr-defined]
     which.add_json(parser)
     which.add_lab(parser)
@@ -64,8 +65,12 @@ def define(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print it."""
+    nic = _take_nic(args)
     view, name = _find(args)
     guest = next((one for one in view.guests if one.name == name), None)
+    if nic is not None:
+        view.lab.check_guest(name)
+        guest = _with_nic(guest, nic) if guest else None
     network = view.known.get(f"bridge/{name}")
     bare = None if isinstance(network, Bridge) else _bare_data(name, view)
     if guest is None and bare is None and not isinstance(network, Bridge):
@@ -91,6 +96,24 @@ def run(args: argparse.Namespace) -> int:
         print("\n".join(_network_lines(_network_data(network, view))))
         _print_leases(network, view)
     return 0
+
+
+def _take_nic(args: argparse.Namespace) -> int | None:
+    """The NIC of GUEST/NIC, which leaves the guest's name; LAB/GUEST of a lab that is up stays what it is."""
+    guest, _, last = args.name.rpartition("/")
+    if not guest or not (last.isascii() and last.isdigit()) or guest in Lab.names():
+        return None
+    args.name = guest
+    return int(last)
+
+
+def _with_nic(guest: GuestStatus, index: int) -> GuestStatus:
+    """The guest with that NIC alone."""
+    nics = tuple(one for one in guest.nics if one.index == index)
+    if not nics:
+        known = ", ".join(f"{one.index} ({one.network})" for one in guest.nics) or "none"
+        raise UsageError(f"guest `{guest.name}` has no NIC {index}", hint=f"its NICs: {known}")
+    return replace(guest, nics=nics)
 
 
 def _find(args: argparse.Namespace) -> tuple[_View, str]:
