@@ -248,6 +248,8 @@ def _why_not(steps: Sequence[Step], record: Record | None) -> str:
 def _other_way(change: Change, changes: Sequence[Change]) -> str:
     if any(one.found for one in changes if one.guest == change.guest):
         return f"another model (`--model usb` where it has a USB controller), or start it with {MORE_PORTS}"
+    if change.model in ("usb", "usb-net"):
+        return "write `hotplug: 1` at the guest in the file, and `qlan up --restart`: it has one then"
     return "write it into the file and `qlan up --restart`, or take another model (docs/changes.md)"
 
 

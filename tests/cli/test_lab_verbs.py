@@ -435,3 +435,10 @@ def test_exec_of_a_guest_is_told_apart_from_a_program(shop_up: Place) -> None:
     assert done.returncode == 2
     assert "`exec` runs programs of this machine, and `web` is a guest" in done.stderr
     assert "qlan ssh web ping -c1 10.10.10.1" in done.stderr
+
+
+def test_a_usb_card_for_a_guest_without_a_controller(shop_up: Place) -> None:
+    done = shop_up.qlan("nic", "attach", "web", "lan", "--model", "usb-net", check=False)
+    assert done.returncode == 4
+    assert "guest `web` cannot take this while it runs: it was started without a USB controller" in done.stderr
+    assert "write `hotplug: 1` at the guest in the file" in done.stderr
