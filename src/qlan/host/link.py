@@ -30,9 +30,14 @@ class Intents(Value):
 
 def rows(enter: Sequence[str]) -> list[Row]:
     """All links of a namespace with their addresses.  enter: the words of nsenter, or none."""
-    text = run([*enter, "ip", "-j", "-d", "address", "show"]).stdout
+    text = run(words(enter)).stdout
     # iproute2 prints empty objects for links that a filter left out
     return [row for row in parse_json(text or "[]") if row]
+
+
+def words(enter: Sequence[str]) -> list[str]:
+    """What is run for `rows`."""
+    return [*enter, "ip", "-j", "-d", "address", "show"]
 
 
 def parse_alias(row: Row, lab: str) -> str | None:

@@ -13,7 +13,7 @@ import socket
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from msgspec.json import decode as parse_json
 
@@ -22,7 +22,7 @@ from qlan.host.run import run
 from qlan.render import packet
 from qlan.render.command import Borrow, GiveBack, Save
 from qlan.render.layout import Layout
-from qlan.resources.model import Admission, Filter, Forwarding, ProxyNeighbor
+from qlan.resources.model import Admission, Filter, Forwarding, ProxyNeighbor, Resource
 from qlan.values import replace
 
 _SYS = Path("/proc/sys")
@@ -30,6 +30,7 @@ RESOLVERS = Path("/etc/resolv.conf")
 Rows = list[dict[str, Any]]  # of libnftables-json(5)
 
 _VOLATILE = ("handle", "packets", "bytes")
+_XARGS_SOME_FAILED = 123  # xargs(1): a link has gone, and its settings with it
 
 
 def borrow(commands: Sequence[Borrow]) -> None:
@@ -73,8 +74,7 @@ def read_forwarding(
         if (entry / f"lab.{layout.lab}").exists():
             one = _named(entry.name)
             wanted.setdefault(one.key, one)
-    for namespace in {one.namespace for one in wanted.values()} & enter.keys():
-        ours = [one for one in wanted.values() if one.namespace == namespace]
+    for namespace, ours in _by_namespace(wanted.values(), enter).items():
         values = _values([packet.path(one) for one in ours], enter[namespace])
         for one in ours:
             value = values.get(packet.path(one))
@@ -90,18 +90,40 @@ def _named(book: str) -> Forwarding:
     return Forwarding(link, setting=setting, family=words.pop() if words else "ipv4")
 
 
+def programs(known: Sequence[Resource], enter: Mapping[str, Sequence[str]]) -> Iterator[tuple[Sequence[str], str]]:
+    """What will be run to read these, words and standard input, as far as it can be told beforehand."""
+    once = {one.key: one for one in known}.values()
+    for namespace, filters in _by_namespace((one for one in once if isinstance(one, Filter)), enter).items():
+        yield _listing_words([_name(one) for one in filters], enter[namespace]), ""
+    for namespace, ours in _by_namespace((one for one in once if isinstance(one, Forwarding)), enter).items():
+        if enter[namespace]:
+            yield _values_program([packet.path(one) for one in ours], enter[namespace])
+
+
+_Placed = TypeVar("_Placed", Filter, Forwarding)
+
+
+def _by_namespace(known: Iterable[_Placed], enter: Mapping[str, Sequence[str]]) -> dict[str, list[_Placed]]:
+    """Those in namespaces that are there."""
+    found: dict[str, list[_Placed]] = {}
+    for one in known:
+        if one.namespace in enter:
+            found.setdefault(one.namespace, []).append(one)
+    return found
+
+
+def _name(one: Filter) -> str:
+    return f"inet {packet.table(one)}"
+
+
 def read_filters(
     known: Iterable[Filter], enter: Mapping[str, Sequence[str]], listings: Mapping[str, Path]
 ) -> Iterator[Filter]:
     """Those whose table is there.  listings: by key, how the kernel listed it when it was made."""
-    by_namespace: dict[str, list[Filter]] = {}
-    for one in known:
-        if one.namespace in enter:
-            by_namespace.setdefault(one.namespace, []).append(one)
-    for namespace, filters in by_namespace.items():
-        tables = _tables([f"inet {packet.table(one)}" for one in filters], enter[namespace])
+    for namespace, filters in _by_namespace(known, enter).items():
+        tables = _tables([_name(one) for one in filters], enter[namespace])
         for one in filters:
-            if rows := tables.get(f"inet {packet.table(one)}"):
+            if rows := tables.get(_name(one)):
                 yield replace(one, intact=_is_as_listed(rows, listings[one.key]))
 
 
@@ -125,14 +147,20 @@ def _tables(names: Sequence[str], enter: Sequence[str]) -> Mapping[str, Rows]:
     if len(names) == 1:
         rows = _listed(names[0], enter)
         return found if rows is None else {names[0]: rows}
-    for row in _json(run([*enter, "nft", "-j", "-t", "list", "ruleset", "inet"]).stdout) or ():
+    for row in _json(run(_listing_words(names, enter)).stdout) or ():
         for kind, value in row.items():
             found.setdefault(f"inet {value['name' if kind == 'table' else 'table']}", []).append(row)
     return found
 
 
+def _listing_words(names: Sequence[str], enter: Sequence[str]) -> list[str]:
+    if len(names) == 1:
+        return [*enter, "nft", "-j", "list", "table", *names[0].split()]
+    return [*enter, "nft", "-j", "-t", "list", "ruleset", "inet"]
+
+
 def _listed(table: str, enter: Sequence[str]) -> Rows | None:
-    done = run([*enter, "nft", "-j", "list", "table", *table.split()], ok=(0, 1))
+    done = run(_listing_words([table], enter), ok=(0, 1))
     return None if done.returncode else _json(done.stdout)
 
 
@@ -201,9 +229,16 @@ def _json(text: str) -> Rows | None:
 def _values(paths: Sequence[str], enter: Sequence[str]) -> dict[str, str]:
     if not enter:
         return {path: text.strip() for path in paths if (text := files.read_text(_SYS / path))}
-    script = 'while read -r path; do [ ! -e "/proc/sys/$path" ] || echo "$path $(cat "/proc/sys/$path")"; done'
-    done = run([*enter, "sh", "-c", script], stdin="".join(f"{path}\n" for path in paths))
-    return dict(line.split(" ", 1) for line in done.stdout.splitlines())
+    words, stdin = _values_program(paths, enter)
+    done = run(words, stdin=stdin, ok=(0, _XARGS_SOME_FAILED))
+    lines = (line.split(":", 1) for line in done.stdout.splitlines())
+    return {path.removeprefix(f"{_SYS}/"): value for path, value in lines}
+
+
+def _values_program(paths: Sequence[str], enter: Sequence[str]) -> tuple[list[str], str]:
+    # one process for all of them: a `cat` each takes most of an `up` with many networks, and a shell's `read` asks for
+    # one byte, of which the kernel makes the whole value
+    return [*enter, "xargs", "grep", "-Hs", "."], "".join(f"{_SYS / path}\n" for path in paths)
 
 
 def _overwritten(path: str) -> Iterator[tuple[str, str]]:

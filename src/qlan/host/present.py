@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from ipaddress import IPv4Interface
 from pathlib import Path
-from typing import Any
 
 from qlan import names
-from qlan.errors import HostError
-from qlan.host import files, link, process, shaping, vlan
+from qlan.host import files, link, listening, process, shaping, vlan
 from qlan.host.namespace import find_holder
+from qlan.host.run import ahead
 from qlan.render.enter import REALM, enter
 from qlan.render.layout import Layout
 from qlan.resources import codec
@@ -21,7 +20,6 @@ from qlan.resources.model import (
     Admission,
     Adopted,
     Bridge,
-    DhcpRelay,
     Dnsmasq,
     Filter,
     Forwarding,
@@ -38,13 +36,10 @@ from qlan.resources.model import (
     Partition,
     Passt,
     Pasta,
-    PortMap,
     ProxyNeighbor,
-    PublishedPort,
     Relay,
     Resource,
     Resources,
-    ReversePort,
     Shaping,
     Tap,
     Trunk,
@@ -63,6 +58,19 @@ def read(layout: Layout, known: Mapping[str, Resource], intents: Iterable[Resour
     """
     everything = [*known.values(), *intents]
     namespaces = _namespaces(layout, everything)
+    with ahead(_programs(layout, namespaces, everything)):
+        return _read(layout, everything, namespaces)
+
+
+@contextmanager
+def reading(layout: Layout, known: Iterable[Resource] = ()) -> Iterator[None]:
+    """Within, most of what `read` asks other programs is being answered already, for its first time."""
+    everything = list(known)
+    with ahead(_programs(layout, _namespaces(layout, everything), everything)):
+        yield
+
+
+def _read(layout: Layout, everything: list[Resource], namespaces: dict[str, Namespace]) -> Resources:
     tables = _tables(layout, namespaces, everything)
     found: Resources = {key: replace(one, loopback_up=_has_loopback(tables[key])) for key, one in namespaces.items()}
     found.update(_links(layout, tables, everything))
@@ -76,8 +84,7 @@ def read(layout: Layout, known: Mapping[str, Resource], intents: Iterable[Resour
     found.update(_machines(layout, everything, found))
     found.update(_packets(layout, namespaces, everything, tables))
     found.update(_partitions(layout, namespaces, everything))
-    found.update(_ports(layout, namespaces, everything))
-    found.update(_outlet(layout, everything))
+    found.update(listening.read(layout, everything, inside=REALM if REALM in namespaces else HOST))
     for key, one in found.items():
         if isinstance(one, Tap) and f"machine/{one.guest}" not in found:
             found[key] = replace(one, held=False)
@@ -112,18 +119,29 @@ def _namespaces(layout: Layout, known: Iterable[Resource]) -> dict[str, Namespac
     return {key: one for key, one in there.items() if one.parent == HOST or one.parent in there}  # else it is dying
 
 
+def _programs(
+    layout: Layout, namespaces: Mapping[str, Namespace], known: list[Resource]
+) -> Iterator[tuple[Sequence[str], str]]:
+    """What will be run to read these, words and standard input, as far as it can be told beforehand."""
+    yield from ((link.words(inside), "") for inside in _ways_in(layout, namespaces, known).values())
+    if any(isinstance(one, Filter | Forwarding) for one in known):
+        from qlan.host import packet
+
+        yield from packet.programs(known, _inside(layout, namespaces))
+
+
+def _ways_in(layout: Layout, namespaces: Mapping[str, Namespace], known: list[Resource]) -> dict[str, list[str]]:
+    """The words that lead to where links of the lab may be: its namespaces, in the host realm the machine too."""
+    on_host = not any(isinstance(one, Namespace) and one.user for one in [*known, *namespaces.values()])
+    on_host = on_host and (not known or any(not isinstance(one, Machine | Adopted | Nic) for one in known))
+    there = [key for key in namespaces if find_holder(layout, key) is not None]  # one may have ended by now
+    return ({HOST: []} if on_host else {}) | {key: _words(layout, key, namespaces) for key in there}
+
+
 def _tables(layout: Layout, namespaces: Mapping[str, Namespace], known: list[Resource]) -> dict[str, list[link.Row]]:
     """The links of the lab's namespaces, by their keys; in the host realm those of the machine too."""
-    rootless = any(one.user for one in namespaces.values())
-    tables: dict[str, list[link.Row]] = {}
-    on_host = not any(isinstance(one, Namespace) and one.user for one in [*known, *namespaces.values()])
-    if on_host and (not known or any(not isinstance(one, Machine | Adopted | Nic) for one in known)):
-        tables[HOST] = link.rows(())
-    for key in namespaces:
-        pid = find_holder(layout, key)
-        words = [word.replace(f"@{key}@", str(pid)) for word in enter(key, rootless=rootless)]
-        tables[key] = link.rows(words) if pid is not None else []
-    return tables
+    tables: dict[str, list[link.Row]] = {key: [] for key in namespaces}
+    return tables | {key: link.rows(inside) for key, inside in _ways_in(layout, namespaces, known).items()}
 
 
 def _has_loopback(table: list[link.Row]) -> bool:
@@ -160,6 +178,11 @@ def _words(layout: Layout, key: str, namespaces: Mapping[str, Namespace]) -> lis
     rootless = any(one.user for one in namespaces.values())
     pid = find_holder(layout, key) if key else None
     return [word.replace(f"@{key}@", str(pid)) for word in enter(key, rootless=rootless) if word != "--pid"]
+
+
+def _inside(layout: Layout, namespaces: Mapping[str, Namespace]) -> dict[str, list[str]]:
+    """The same for each namespace of the lab, and the machine's own."""
+    return {key: _words(layout, key, namespaces) for key in (HOST, *namespaces)}
 
 
 def _shapings(
@@ -203,7 +226,7 @@ def _servers(
 ) -> Resources:
     servers: Resources = {}
     for name in _names(layout.run / "dnsmasq", (one.network for one in known if isinstance(one, Dnsmasq))):
-        server = _decoded(files.read_json(layout.dnsmasq(name) / "resource.json"))
+        server = codec.find(files.read_json(layout.dnsmasq(name) / "resource.json"))
         if not isinstance(server, Dnsmasq):
             server = _unknown_server(layout, name, namespaces)
         if find_server(layout, server) is None:
@@ -267,7 +290,7 @@ def _passts(layout: Layout, known: Iterable[Resource]) -> Resources:
     there: Resources = {}
     for (guest, nic), unknown in wanted.items():
         if find_passt(layout, guest, nic) is not None:
-            noted = _decoded(files.read_json(layout.passt(guest, nic) / "resource.json"))
+            noted = codec.find(files.read_json(layout.passt(guest, nic) / "resource.json"))
             one = noted if isinstance(noted, Passt) else replace(unknown, network=UserBackend())
             there[one.key] = one
     return there
@@ -278,6 +301,12 @@ def find_machine(layout: Layout, guest: str) -> int | None:
     if (adopted := layout.adopted(guest)).exists():
         return process.find_recorded(adopted)
     return process.find_recorded(layout.guest(guest) / "process", mark=layout.machine_mark(guest))
+
+
+def find_machines(layout: Layout, guests: Iterable[str]) -> dict[str, int]:
+    """The process ids of those of these guests that run."""
+    found = {guest: find_machine(layout, guest) for guest in guests}
+    return {guest: pid for guest, pid in found.items() if pid is not None}
 
 
 def _machines(layout: Layout, known: Iterable[Resource], found: Resources) -> Resources:
@@ -294,7 +323,7 @@ def _machines(layout: Layout, known: Iterable[Resource], found: Resources) -> Re
         unknown = Machine(guest, layout.lab, "", "", "", 0, 0)
         there[unknown.key] = unknown
         data = files.read_json(layout.guest(guest) / "guest.json")
-        said = [one for one in map(_decoded, data if isinstance(data, list) else ()) if one is not None]
+        said = [one for one in map(codec.find, data if isinstance(data, list) else ()) if one is not None]
         unplugged = _unplugged(pid, [one for one in said if isinstance(one, Nic)])
         for one in said:
             there[one.key] = one
@@ -349,14 +378,10 @@ def _packets(
         return {}
     from qlan.host import packet  # what few labs have; `qlan status` would pay for it
 
-    rootless = any(one.user for one in namespaces.values())
-    inside: dict[str, list[str]] = {HOST: []}
-    for key in namespaces:
-        pid = str(find_holder(layout, key) or 0)
-        inside[key] = [word.replace(f"@{key}@", pid) for word in enter(key, rootless=rootless) if word != "--pid"]
+    inside = _inside(layout, namespaces)
     filters = {one.key: one for one in known if isinstance(one, Filter)}
     for entry in files.entries(layout.run / "filter"):
-        one = _decoded(files.read_json(entry / "resource.json"))
+        one = codec.find(files.read_json(entry / "resource.json"))
         if isinstance(one, Filter):
             filters[one.key] = one
     listings = {one.key: layout.filter(one.network) / "listing.json" for one in filters.values()}
@@ -380,81 +405,15 @@ def _partitions(layout: Layout, namespaces: Mapping[str, Namespace], known: Iter
     """The tables that keep guests apart; what they were made of is beside how the kernel listed them then."""
     wanted = {one.key: one for one in known if isinstance(one, Partition)}
     for entry in files.entries(layout.run / "partition"):
-        one = _decoded(files.read_json(entry / "resource.json"))
+        one = codec.find(files.read_json(entry / "resource.json"))
         if isinstance(one, Partition):
             wanted[one.key] = one
     if not wanted:
         return {}
     from qlan.host import partition  # what few labs have; `qlan status` would pay for it
 
-    inside = {key: _words(layout, key, namespaces) for key in (HOST, *namespaces)}
+    inside = _inside(layout, namespaces)
     return {one.key: one for one in partition.read(layout, wanted.values(), inside)}
-
-
-def _ports(layout: Layout, namespaces: Mapping[str, Namespace], known: list[Resource]) -> Resources:
-    """The relay with its ports, and the maps that lead most callers past it."""
-    found = _relay(layout, namespaces, known)
-    maps = {one.key: one for one in known if isinstance(one, PortMap)}
-    for entry in files.entries(layout.run / "portmap"):
-        one = _decoded(files.read_json(entry / "resource.json"))
-        if isinstance(one, PortMap):
-            maps[one.key] = one
-    ports = [one for one in found.values() if isinstance(one, PublishedPort)]
-    if not maps:
-        return found | {one.key: replace(one, portmap="") for one in ports}
-    from qlan.host import port_map  # what few labs have; `qlan status` would pay for it
-
-    listings = {one.key: layout.port_map(one.network) / "listing.json" for one in maps.values()}
-    return found | port_map.read(maps.values(), ports, listings)
-
-
-def _relay(layout: Layout, namespaces: Mapping[str, Namespace], known: Iterable[Resource]) -> Resources:
-    """The relay and the ports on which it says that it listens."""
-    one = next((one for one in known if isinstance(one, Relay)), None)
-    if one is None and not layout.relay.exists():
-        return {}
-    from qlan.host import relay  # what few labs have; `qlan status` would pay for it
-
-    pid = relay.find(layout)
-    if pid is None:
-        return {}
-    uid = process.owner(pid)
-    run_as = None if uid == os.geteuid() else uid
-    one = replace(one or Relay(layout.lab, REALM if REALM in namespaces else HOST), run_as=run_as)
-    try:
-        noted = _hearing(relay.ports(layout.relay))
-    except HostError:
-        return {one.key: replace(one, answers=False)}
-    there: Resources = {one.key: replace(one, answers=True)}
-    return there | {port.key: port for port in noted if isinstance(port, PublishedPort | DhcpRelay)}
-
-
-def _hearing(ports: Iterable[Mapping[str, Any]]) -> list[Resource | None]:
-    """What a relay listens on; not what hears nothing because its link is gone, or has got another name."""
-    noted = ((_decoded(port["note"]), port["link"]) for port in ports)
-    return [one for one, link in noted if (getattr(one, "link", "") or link) == link]
-
-
-def _outlet(layout: Layout, known: Iterable[Resource]) -> Resources:
-    """The outlet and its ports.  One that is older than the lab's network has sockets in what was there before."""
-    if not layout.outlet.exists():
-        return {}
-    from qlan.host import relay  # what few labs have; `qlan status` would pay for it
-
-    one = next((one for one in known if isinstance(one, Outlet)), Outlet(layout.lab))
-    pid = relay.find_outlet(layout)
-    stat = process.find_stat(pid) if pid is not None else None
-    try:
-        noted = _hearing(relay.ports(layout.outlet)) if stat else []
-    except HostError:
-        stat = None
-    if stat is None:
-        return {one.key: replace(one, answers=False)}  # only its folder is left, or it hangs
-    ports = [port for port in noted if isinstance(port, ReversePort)]
-    holders = [process.find_stat(find_holder(layout, key) or 0) for key in {port.namespace for port in ports} - {HOST}]
-    is_current = all(holder is not None and holder.start <= stat.start for holder in holders)
-    there: Resources = {one.key: replace(one, answers=is_current)}
-    return there | {port.key: port for port in ports}
 
 
 def _link_dns(known: Iterable[Resource], links: Resources) -> Resources:
@@ -471,10 +430,3 @@ def _names(path: Path, known: Iterable[str]) -> list[str]:
     if not path.parent.exists():
         return []
     return sorted({entry.name for entry in files.entries(path)}.union(known))
-
-
-def _decoded(data: Any) -> Resource | None:
-    try:
-        return codec.decode(data)
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return None

@@ -13,7 +13,7 @@ from typing import Any
 from qlan.errors import CommandFailed
 from qlan.facts.machine import Facts, HelperFacts, LinkFacts, PasstFacts, QemuFacts, UsedLink, UsedPort, UsedSubnet
 from qlan.host import boot_files, bridge_access, dhcp_probe, disk, firewall, qemu, resolved, taken, uplink, user, vhost
-from qlan.host.run import find_tool, run
+from qlan.host.run import ahead, find_tool, run
 from qlan.resources.model import PortForward, PublishedPort
 from qlan.topology.model import OUTSIDE_KINDS, Guest, Realm, Topology, bridge_of
 from qlan.values import replace
@@ -33,9 +33,18 @@ def probe(
     own_forwards: that the lab itself has now.  other_subnets: what other labs picked.  run_as: the uid
     that will run QEMU, None: the caller's.
     """
+    with ahead(taken.PROGRAMS):
+        return _probe(topology, list(own_forwards), other_subnets, run_as)
+
+
+def _probe(
+    topology: Topology,
+    own: list[PortForward | PublishedPort],
+    other_subnets: Iterable[UsedSubnet],
+    run_as: int | None,
+) -> Facts:
     uid = os.geteuid() if run_as is None else run_as
     kernel = taken.Kernel()
-    own = list(own_forwards)
     published = {one.host_address for one in own if isinstance(one, PublishedPort) and not one.host_address.is_loopback}
     published |= _published(topology)
     arch = platform.machine()

@@ -5,12 +5,18 @@ from __future__ import annotations
 import os
 import shlex
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 
 from qlan.errors import CommandFailed, MissingTool, NotInTime, QlanError
 
 TIME_LIMIT_S = 30.0
+_STDIN_MAX = 32_768  # bytes that a pipe takes though nobody reads yet (pipe(7): 65536, 4096 for who has very many)
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+_Program = tuple[tuple[str, ...], str]  # its words, and what it reads
+_ahead: dict[_Program, subprocess.Popen[str]] = {}
 
 
 def environment() -> dict[str, str]:
@@ -48,25 +54,64 @@ def run(
 
     In a process group of its own: a Ctrl-C is for us alone, who may be putting something back by just this program.
     """
-    tool(argv[0])
+    popen = _ahead.pop((tuple(argv), stdin), None)
+    fed = popen is not None
+    if popen is None:
+        tool(argv[0])
+        popen = _start(argv, stdin=subprocess.PIPE if stdin else subprocess.DEVNULL)
     try:
-        done = subprocess.run(
-            list(argv),
-            input=stdin,
-            capture_output=True,
-            text=True,
-            env=environment(),
-            timeout=time_limit_s,
-            check=False,
-            cwd="/",
-            errors="replace",
-            process_group=0,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise NotInTime(f"no end after {time_limit_s:.0f} s", where=shown(argv)) from error
-    if done.returncode not in ok:
-        raise CommandFailed(list(argv), done.returncode, done.stderr or done.stdout, shown=shown(argv, stdin))
-    return done
+        stdout, stderr = popen.communicate(None if fed else stdin or None, timeout=time_limit_s)
+    except BaseException as error:
+        _end(popen)
+        if isinstance(error, subprocess.TimeoutExpired):
+            raise NotInTime(f"no end after {time_limit_s:.0f} s", where=shown(argv)) from error
+        raise
+    if popen.returncode not in ok:
+        raise CommandFailed(list(argv), popen.returncode, stderr or stdout, shown=shown(argv, stdin))
+    return subprocess.CompletedProcess(list(argv), popen.returncode, stdout, stderr)
+
+
+@contextmanager
+def ahead(programs: Iterable[tuple[Sequence[str], str]]) -> Iterator[None]:
+    """Start these, words and standard input, and go on: each is what a `run` of the same within gets, once.
+
+    For programs that only read: one that nobody asks for is ended, one that cannot be started is left to `run`.
+    """
+    started: list[_Program] = []
+    try:
+        for words, stdin in programs:
+            program = (tuple(words), stdin)
+            if program not in _ahead and len(stdin) <= _STDIN_MAX and find_tool(words[0]):
+                _ahead[program] = _start(words, stdin=subprocess.PIPE if stdin else subprocess.DEVNULL)
+                started.append(program)
+                _feed(_ahead[program], stdin)
+        yield
+    finally:
+        for program in started:
+            if (popen := _ahead.pop(program, None)) is not None:
+                _end(popen)
+
+
+def _feed(popen: subprocess.Popen[str], stdin: str) -> None:
+    if popen.stdin is not None:
+        with suppress(BrokenPipeError):  # it ended without reading
+            popen.stdin.write(stdin)
+            popen.stdin.close()
+        popen.stdin = None
+
+
+def _start(
+    argv: Sequence[str], *, stdin: int = subprocess.DEVNULL, stderr: int = subprocess.PIPE
+) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        list(argv), stdin=stdin, stdout=subprocess.PIPE, stderr=stderr, text=True, env=environment(), cwd="/",
+        errors="replace", process_group=0,
+    )  # fmt: skip
+
+
+def _end(popen: subprocess.Popen[str]) -> None:
+    popen.kill()
+    popen.communicate()
 
 
 def run_all(argvs: Sequence[Sequence[str]], *, time_limit_s: float = TIME_LIMIT_S) -> None:
@@ -76,15 +121,11 @@ def run_all(argvs: Sequence[Sequence[str]], *, time_limit_s: float = TIME_LIMIT_
     running = []
     try:
         for argv in argvs:
-            running.append(subprocess.Popen(
-                list(argv), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                env=environment(), cwd="/", errors="replace", process_group=0,
-            ))  # fmt: skip
+            running.append(_start(argv, stderr=subprocess.STDOUT))
         failures = [_failure(argv, popen, time_limit_s) for argv, popen in zip(argvs, running, strict=True)]
     except BaseException:
         for popen in running:
-            popen.kill()
-            popen.wait()
+            _end(popen)
         raise
     for failure in failures:
         if failure is not None:
@@ -96,8 +137,7 @@ def _failure(argv: Sequence[str], popen: subprocess.Popen[str], time_limit_s: fl
     try:
         words, _ = popen.communicate(timeout=time_limit_s)
     except subprocess.TimeoutExpired:
-        popen.kill()
-        popen.communicate()
+        _end(popen)
         return NotInTime(f"no end after {time_limit_s:.0f} s", where=shown(argv))
     return CommandFailed(list(argv), popen.returncode, words, shown=shown(argv)) if popen.returncode else None
 

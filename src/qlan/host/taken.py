@@ -45,8 +45,16 @@ class Kernel:
 
 
 def _routes(family: str) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = parse_json(run(["ip", "-j", family, "route", "show", "table", "all"]).stdout or "[]")
+    found: list[dict[str, Any]] = parse_json(run(_routes_words(family)).stdout or "[]")
     return found
+
+
+def _routes_words(family: str) -> list[str]:
+    return ["ip", "-j", family, "route", "show", "table", "all"]
+
+
+# what a Kernel always asks, as `run.ahead` takes it
+PROGRAMS = [(link.words(()), ""), (_routes_words("-4"), ""), (_routes_words("-6"), "")]
 
 
 def read_subnets(kernel: Kernel, lab: str) -> list[UsedSubnet]:

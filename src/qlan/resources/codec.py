@@ -57,6 +57,14 @@ def decode(data: dict[str, Any]) -> Resource:
     return typing.cast("Resource", _value_decoder(cls)(data))
 
 
+def find(data: Any) -> Resource | None:
+    """The same of what a file has that anybody may have damaged; None: it is none that this version knows."""
+    try:
+        return decode(data)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
 def decode_part(data: dict[str, Any]) -> Any:
     """What only occurs inside a resource; ValueError (or KeyError, TypeError)."""
     return _value_decoder(_CLASSES[data["type"]])(data)
