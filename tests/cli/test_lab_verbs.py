@@ -442,3 +442,10 @@ def test_a_usb_card_for_a_guest_without_a_controller(shop_up: Place) -> None:
     assert done.returncode == 4
     assert "guest `web` cannot take this while it runs: it was started without a USB controller" in done.stderr
     assert "write `hotplug: 1` at the guest in the file" in done.stderr
+
+
+@pytest.mark.parametrize("words", ["status shop", "down shop", "nic list shop", "show shop"])
+def test_a_lab_where_none_is_wanted(shop_up: Place, words: str) -> None:
+    done = shop_up.qlan(*words.split(), check=False)
+    assert done.returncode == 2
+    assert done.stderr.endswith("\n  hint:  `shop` is a lab: -l shop names it\n")

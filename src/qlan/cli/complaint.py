@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from contextlib import suppress
 
 from qlan.cli.terminal import printable
-from qlan.errors import QlanError, RestoreError
+from qlan.errors import QlanError, RestoreError, UsageError
 from qlan.problems import Mark, Problem, TopologyError
 
 REPORT = "qlan: this is a bug of qlan: please report it, with the text above and what you typed"
@@ -24,6 +26,20 @@ def as_text(error: QlanError) -> str:
     if error.hint:
         lines.append(f"  hint:  {_indented(error.hint)}")
     return "\n".join(lines)
+
+
+def know_labs(error: QlanError, words: Sequence[str]) -> None:
+    """Where a guest, a network or nothing was wanted and a lab was named, the hint is how a lab is named."""
+    if not isinstance(error, UsageError):
+        return
+    blamed = [word for word in words if f"`{word}`" in error.what or error.what.endswith(f" arguments: {word}")]
+    if not blamed:
+        return
+    from qlan.lab import Lab
+
+    with suppress(QlanError, OSError):
+        for word in set(blamed) & set(Lab.names()):
+            error.hint = f"`{word}` is a lab: -l {word} names it"
 
 
 def problem_lines(problem: Problem) -> list[str]:
