@@ -34,7 +34,7 @@ def adopt(lab: Lab | None, target: str, name: str | None = None) -> tuple[Lab, P
             raise UsageError(f"a lab named `{guest}` is up already", hint="--as NAME, or -l LAB to adopt it into one")
     if guest in lab.guests:
         raise UsageError(f"lab `{lab.name}` has a guest `{guest}` already", hint="--as NAME gives it another name")
-    return lab, carry_out(lab, lambda: Change(guest, "adopt", -1, found=found))
+    return lab, carry_out(lab, lambda record: Change(guest, "adopt", -1, found=found))
 
 
 def release(lab: Lab, guest: str) -> None:

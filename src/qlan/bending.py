@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from qlan import status
 from qlan.errors import UsageError
 from qlan.lab import Lab
 from qlan.networks.bending import bent
+from qlan.planning import scope
 from qlan.planning.plan import Plan
 from qlan.render.partition import SIDES_MAX
 from qlan.resources.model import (
@@ -73,12 +73,9 @@ def _check_sides(lab: Lab, sides: Sequence[Sequence[str]]) -> None:
         raise UsageError(f"a partition has at most {SIDES_MAX} sides, not {len(sides)}")
     guests = [guest for side in sides for guest in side]
     for guest in dict.fromkeys(guests):
-        lab.check_guest(guest)
+        lab.check_guest(guest, running=True)
         if sum(guest in side for side in sides) > 1:
             raise UsageError(f"guest `{guest}` is on two sides", hint="name it once")
-    running = lab.status().guests
-    for guest in guests:
-        status.nics_of(running, guest)
 
 
 def _parted(bends: Bends, sides: Sequence[Sequence[str]], there: Mapping[str, Resource]) -> Bends:
@@ -107,8 +104,9 @@ def _parted(bends: Bends, sides: Sequence[Sequence[str]], there: Mapping[str, Re
 
 def find_nic(lab: Lab, guest: str, word: str) -> int:
     """The number of a running guest's NIC, by its number, its network's name or its MAC; UsageError."""
-    lab.check_guest(guest)
-    return status.find_nic(status.nics_of(lab.status().guests, guest), guest, word).index
+    lab.check_guest(guest, running=True)
+    record = lab.record
+    return scope.find_nic(record.wanted if record else {}, guest, word).index
 
 
 def impair(

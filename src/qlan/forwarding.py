@@ -232,8 +232,7 @@ def parsed(texts: Sequence[str]) -> list[Forward]:
 
 def find_nic(lab: Lab, guest: str, index: int | None, known: Mapping[str, Resource]) -> Nic:
     """The NIC into which a forward leads."""
-    nics = sorted((one for one in known.values() if isinstance(one, Nic) and one.guest == guest),
-                  key=lambda one: one.index)  # fmt: skip
+    nics = scope.nics_of(guest, known)
     if index is not None:
         chosen = next((one for one in nics if one.index == index), None)
         if chosen is None:

@@ -155,9 +155,11 @@ class Lab:
 
     # --- questions
 
-    def check_guest(self, guest: str) -> None:
-        """UsageError, with the nearest name, if it has no such guest."""
+    def check_guest(self, guest: str, *, running: bool = False) -> None:
+        """UsageError, with the nearest name, if it has no such guest, or if that does not run and should."""
         scope.check_names([guest], self.guests)
+        if running and self.find_pid(guest) is None:
+            raise UsageError(f"guest `{guest}` is not running", hint=f"qlan up {guest}")
 
     def find_pid(self, guest: str) -> int | None:
         """The process of a guest's QEMU, or None if it does not run."""
@@ -171,17 +173,12 @@ class Lab:
         from qlan.host.namespace import inside
         from qlan.live import is_rootless
 
-        record = self.record
-        known = record.wanted if record else {}
         if self.realm is Realm.HOST:
             return []
-        if not is_rootless(known):
-            raise UsageError(
-                f"lab `{self.name}` has no network of its own to go into",
-                hint="its guests use user-mode networking: reach them by their forwards (`qlan status`)"
-                if record
-                else "`qlan up` first",
-            )
+        if not is_rootless(self._known):
+            hint = "its guests use user-mode networking: reach them by their forwards (`qlan status`)"
+            raise UsageError(f"lab `{self.name}` has no network of its own to go into",
+                             hint=hint if self.record else "`qlan up` first")  # fmt: skip
         return inside(self.layout, REALM)
 
     def plan(self, guests: Sequence[str] = ()) -> Plan:
@@ -246,20 +243,16 @@ class Lab:
 
     def read(self) -> tuple[Resources, Resources]:
         """(wanted last, present now), both by key."""
-        record = self.record
-        known = record.wanted if record else {}
+        known = self._known
         return known, present.read(self.layout, known, journal.read_intents(self.layout))
 
     def status(self) -> LabStatus:
         """Guests, NICs, addresses, forwards, and what differs from what was wanted last."""
-        record = self.record
-        wanted = record.wanted if record else {}
-        there = present.read(self.layout, wanted, journal.read_intents(self.layout))
-        pids = {
-            name: pid
-            for name in scope.guest_names({**there, **wanted})
-            if (pid := present.find_machine(self.layout, name)) is not None
-        }
+        with present.reading(self.layout):
+            record = self.record
+            wanted = record.wanted if record else {}
+            there = present.read(self.layout, wanted, journal.read_intents(self.layout))
+        pids = present.find_machines(self.layout, scope.guest_names({**there, **wanted}))
         realm = record.realm if record else self.realm
         return LabStatus(
             self.name,
@@ -293,21 +286,21 @@ class Lab:
             self._read_again(before)
             wanted = self._scoped(guests)
             self._same_lab(before)
-            known = before.wanted if before else {}
+            known = self._known
             with self._host(wanted, grace_s=grace_s) as host:
                 there = read_without(host, wanted)
-                cut = scope.to_restart(plan(wanted, there), wanted, there)
-                postponed = (
-                    {}
-                    if restart
-                    else {guest: keys for guest, keys in cut.items() if scope.is_edit(guest, wanted, known)}
-                )
-                scope.check_postponed(postponed, wanted, there)
-                if before and self.changes is None:
-                    self.held = beside.of_others(before, self.held, postponed)
-                wanted = scope.without(postponed, wanted, there)
-                again = frozenset(f"machine/{guest}" for guest in cut if guest not in postponed)
-                tools.require(step.after for step in plan(wanted, there).steps if step.after is not None)
+                todo = plan(wanted, there)
+                self._check_plan(todo)
+                cut = scope.to_restart(todo, wanted, there)
+                edited = [] if restart else [one for one in cut if scope.is_edit(one, wanted, known)]
+                if postponed := {guest: cut.pop(guest) for guest in edited}:
+                    scope.check_postponed(postponed, wanted, there)
+                    if before and self.changes is None:
+                        self.held = beside.of_others(before, self.held, postponed)
+                    wanted = scope.without(postponed, wanted, there)
+                    todo = plan(wanted, there)
+                tools.require(step.after for step in todo.steps if step.after is not None)
+                again = frozenset(f"machine/{guest}" for guest in cut)
                 done = self._apply(host, wanted, there, again=again, progress=progress)
         return UpReport(done, postponed, time.monotonic() - start)
 
@@ -323,8 +316,7 @@ class Lab:
         from qlan.apply import give_back
 
         with self.locked():
-            before = self.record
-            known = before.wanted if before else {}
+            before, known = self.record, self._known
             scope.check_guests(guests, known)
             with self._host({}, grace_s=grace_s) as host:
                 there = give_back(host, host.read(), guests, grace_s)
@@ -343,8 +335,7 @@ class Lab:
     ) -> Plan:
         """End these guests and start them again, as the file is now."""
         with self.locked():
-            before = self.record
-            wanted = self._scoped(guests) if self.topology else (before.wanted if before else {})
+            wanted = self._scoped(guests) if self.topology else self._known
             scope.check_ours(guests, wanted)
             again = frozenset(f"machine/{guest}" for guest in guests)
             with self._host(wanted, grace_s=grace_s) as host:
@@ -388,13 +379,18 @@ class Lab:
         seen: Callable[[leases.Arrival], None] | None = None,
     ) -> list[leases.Arrival]:
         """Wait until each guest (none named: all) has its network; NotInTime, GuestFailed."""
-        record = self.record
-        known = record.wanted if record else {}
-        names = list(guests) or scope.guest_names(known)
-        waiting = leases.Waiting(self.layout, known, names)
+        known = self._known
+        waiting = leases.Waiting(self.layout, known, list(guests) or scope.guest_names(known))
         return waiting.wait(time_limit_s, seen or (lambda arrival: None))
 
     # --- parts
+
+    @property
+    def _known(self) -> Resources:
+        """What was wanted last, by key."""
+        record = self.record
+        return record.wanted if record else {}
+
     def _topology(self) -> Topology:
         if self.topology is None:
             record = self.record
@@ -471,8 +467,7 @@ class Lab:
     def _host(self, wanted: Resources, *, grace_s: float = STOP_GRACE_S) -> RealHost:
         from qlan.live import RealHost, is_rootless
 
-        record = self.record
-        known: dict[str, Resource] = {**(record.wanted if record else {}), **wanted}
+        known: dict[str, Resource] = {**self._known, **wanted}
         rootless = self.realm is Realm.ROOTLESS or is_rootless(known)
         return RealHost(self.layout, known, rootless=rootless, grace_s=grace_s)
 
@@ -489,12 +484,16 @@ class Lab:
         with journal.locked(self.layout.lock, wait_s=self.lock_wait_s, what=f"lab {self.name}"):
             try:
                 present.find_again(self.layout)
-                yield
+                with present.reading(self.layout, self._known.values()):
+                    yield
             finally:
                 if not self.layout.run.exists():
                     files.remove(self.layout.lock)
         with suppress(OSError):
             self.layout.run_root.rmdir()  # it stays unless it is empty
+
+    def _check_plan(self, todo: Plan) -> None:
+        """What must not be done although it could; nothing, of a lab as its file has it."""
 
     def _same_lab(self, before: Record | None) -> None:
         journal.check_same(self.layout, before, self.name, self.realm, self.topology.source if self.topology else None)

@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from qlan import beside, saving, status
+from qlan import beside, saving
 from qlan.errors import ConflictError, QlanError, UsageError
 from qlan.host import process
 from qlan.journal import Record
@@ -25,10 +25,9 @@ from qlan.lab import Lab, UpReport
 from qlan.names import nearest
 from qlan.planning import scope
 from qlan.planning.cost import Cost, why_not_plugged
-from qlan.planning.plan import Step
+from qlan.planning.plan import Plan, Step
 from qlan.render.adopted import MORE_PORTS
 from qlan.resources.model import Adopted, Machine, Nic
-from qlan.status import NicStatus
 from qlan.topology.changes import USER, Change, bare, base_of, changed, least, pulled, with_change
 from qlan.topology.model import Topology
 from qlan.values import Value, asdict, replace
@@ -54,10 +53,10 @@ def attach(lab: Lab, new: Change, *, for_s: float | None = None, save: bool = Fa
     guest, network = new.guest, new.network
     if save and for_s is not None:
         raise UsageError("a NIC for a while is not for the file", hint="leave out --save or --for")
-    _nics_of(lab, guest)
+    lab.check_guest(guest, running=True)
     _check_network(lab, network)
     until = None if for_s is None else time.time() + for_s
-    done = carry_out(lab, lambda: replace(new, nic=_free_number(lab, guest), until=until), save=save)
+    done = carry_out(lab, lambda record: replace(new, until=until), save=save)
     if until is not None:
         _start_timer(lab, done.change)
     return done
@@ -65,22 +64,29 @@ def attach(lab: Lab, new: Change, *, for_s: float | None = None, save: bool = Fa
 
 def detach(lab: Lab, guest: str, nic: str, *, save: bool = False) -> Plugged:
     """A NIC less.  NotInTime: the guest does not let go of it."""
-    return carry_out(lab, lambda: Change(guest, "detach", _lent(lab, guest, nic).index), save=save)
+    lab.check_guest(guest, running=True)
+    return carry_out(lab, lambda record: Change(guest, "detach", _lent(record, guest, nic).index), save=save)
 
 
 def move(lab: Lab, guest: str, nic: str, network: str, *, save: bool = False) -> Plugged:
     """To another network; the guest sees its cable pulled and put back."""
-    one = _lent(lab, guest, nic)
-    if one.network == network:
-        raise UsageError(f"NIC {one.index} of guest `{guest}` is on `{network}` already")
+    lab.check_guest(guest, running=True)
     _check_network(lab, network)
-    return carry_out(lab, lambda: Change(guest, "move", one.index, network), save=save)
+
+    def find(record: Record | None) -> Change:
+        one = _lent(record, guest, nic)
+        if record and scope.network_of(one, record.wanted) == network:
+            raise UsageError(f"NIC {one.index} of guest `{guest}` is on `{network}` already")
+        return Change(guest, "move", one.index, network)
+
+    return carry_out(lab, find, save=save)
 
 
 def pull(lab: Lab, guest: str, nic: str, *, up: bool, save: bool = False) -> Plugged:
     """Its cable put in (up) or pulled."""
     verb = "up" if up else "down"
-    return carry_out(lab, lambda: Change(guest, verb, find_nic(lab, guest, nic).index), save=save)
+    lab.check_guest(guest, running=True)
+    return carry_out(lab, lambda record: Change(guest, verb, _known_nic(record, guest, nic).index), save=save)
 
 
 def take_out(lab: Lab, guest: str, nic: int) -> None:
@@ -114,7 +120,9 @@ def _check_network(lab: Lab, network: str) -> None:
 
 
 def _find_timed(lab: Lab, guest: str, nic: int) -> Change | None:
-    found = [one for one in _changes(lab) if (one.guest, one.nic, one.verb) == (guest, nic, "attach") and one.until]
+    record, place = lab.record, (guest, nic, "attach")
+    changes = record.changes if record else ()
+    found = [one for one in changes if (one.guest, one.nic, one.verb) == place and one.until]
     return found[-1] if found and lab.find_pid(guest) is not None else None
 
 
@@ -135,33 +143,23 @@ def _start_timer(lab: Lab, change: Change) -> None:
         os.close(null)
 
 
-def _free_number(lab: Lab, guest: str) -> int:
-    out = sorted(nic for name, nic in pulled(_changes(lab)) if name == guest)
-    return out[0] if out else len(_nics_of(lab, guest))
+def _free_number(topology: Topology, changes: Sequence[Change], guest: str) -> int:
+    """The next number of a guest's NICs, as file and changes have them: that of one that is out, or one more."""
+    out = [nic for name, nic in pulled(changes) if name == guest]
+    return min(out) if out else next((len(one.nics) for one in topology.guests if one.name == guest), 0)
 
 
-def find_nic(lab: Lab, guest: str, word: str) -> NicStatus:
-    """A running guest's NIC by its number, its network's name or its MAC; UsageError."""
-    return status.find_nic(_nics_of(lab, guest), guest, word)
+def _known_nic(record: Record | None, guest: str, word: str) -> Nic:
+    return scope.find_nic(record.wanted if record else {}, guest, word)
 
 
-def _lent(lab: Lab, guest: str, word: str) -> NicStatus:
+def _lent(record: Record | None, guest: str, word: str) -> Nic:
     """A NIC that the lab gave; UsageError for one that an adopted guest had before."""
-    found = find_nic(lab, guest, word)
-    if any(one.guest == guest and one.found and found.index < len(one.found.nics) for one in _changes(lab)):
+    found, changes = _known_nic(record, guest, word), record.changes if record else ()
+    if any(one.guest == guest and one.found and found.index < len(one.found.nics) for one in changes):
         raise UsageError(f"NIC {found.index} of guest `{guest}` was there before it was adopted, and stays",
                          hint=f"qlan nic down {guest}/{found.index} pulls its cable")  # fmt: skip
     return found
-
-
-def _nics_of(lab: Lab, guest: str) -> Sequence[NicStatus]:
-    lab.check_guest(guest)
-    return status.nics_of(lab.status().guests, guest)
-
-
-def _changes(lab: Lab) -> tuple[Change, ...]:
-    record = lab.record
-    return record.changes if record else ()
 
 
 class _ChangedMeanwhile(ConflictError):
@@ -173,22 +171,30 @@ def _by_hand_of(record: Record | None) -> tuple[object, ...]:
 
 
 class _ByHand(Lab):
-    """A lab with changes by hand; based_on: with those that were there when they were made."""
+    """A lab with changes by hand.  based_on: what was there when they were made.  last: the last of them."""
 
     based_on: Record | None = None
+    last: Change | None = None
 
     def _same_lab(self, before: Record | None) -> None:
         super()._same_lab(before)
         if _by_hand_of(before) != _by_hand_of(self.based_on):
             raise _ChangedMeanwhile(f"other NICs of lab `{self.name}` are being changed", hint="try again")
 
+    def _check_plan(self, todo: Plan) -> None:
+        cut = [step for step in todo.steps if step.cost is Cost.RESTART]
+        if self.last is not None and cut:
+            why = _why_not(cut, self.based_on)
+            raise ConflictError(f"guest `{self.last.guest}` cannot take this while it runs: {why}",
+                                hint=_other_way(self.last, self.changes or ()))  # fmt: skip
 
-def carry_out(lab: Lab, find: Callable[[], Change], *, save: bool = False) -> Plugged:
-    """Make the change that `find` finds; anew, if another command was faster."""
+
+def carry_out(lab: Lab, find: Callable[[Record | None], Change], *, save: bool = False) -> Plugged:
+    """Make the change that `find` finds for what was wanted last; anew, if another command was faster."""
     for _ in range(_TRIES):
         with suppress(_ChangedMeanwhile):
-            return _make_once(lab, find(), save=save)
-    return _make_once(lab, find(), save=save)
+            return _make_once(lab, find, save=save)
+    return _make_once(lab, find, save=save)
 
 
 def forget(lab: Lab, guest: str) -> UpReport:
@@ -198,40 +204,42 @@ def forget(lab: Lab, guest: str) -> UpReport:
     return _by_hand(lab, of_file, changes, record).up([guest])
 
 
-def _by_hand(lab: Lab, of_file: Lab, changes: tuple[Change, ...], record: Record | None, guest: str = "") -> _ByHand:
-    """guest: whom the last of the changes is of."""
+def _by_hand(
+    lab: Lab, of_file: Lab, changes: tuple[Change, ...], record: Record | None, change: Change | None = None
+) -> _ByHand:
+    """change: the last of the changes."""
     assert of_file.topology
     now = _ByHand.of(changed(of_file.topology, changes), digest=of_file.digest)
     assert isinstance(now, _ByHand)
-    now.based_on, now.changes, now.lock_wait_s = record, changes, lab.lock_wait_s
+    now.based_on, now.last, now.changes, now.lock_wait_s = record, change, changes, lab.lock_wait_s
     lines = record.unsaved if record else ()
     now.held = beside.Held(changes, lines)
-    now.bases = {guest: base_of(of_file.topology, guest)} if guest else {}
+    now.bases = {change.guest: base_of(of_file.topology, change.guest)} if change else {}
     return now
 
 
-def _make_once(lab: Lab, change: Change, *, save: bool) -> Plugged:
-    record, of_file = lab.record, _of_file(lab)
+def _make_once(lab: Lab, find: Callable[[Record | None], Change], *, save: bool) -> Plugged:
+    record = lab.record
+    change, of_file = find(record), _of_file(lab)
     assert of_file.topology
     source = of_file.topology.source
     before = beside.held(record, lab.layout, of_file.topology, discard=False)
     if record:
         before = beside.of_others(record, before, [change.guest])
+    if change.verb == "attach":
+        known = changed(of_file.topology, before.changes)
+        change = replace(change, nic=_free_number(known, before.changes, change.guest))
     changes = least(of_file.topology, with_change(before.changes, change), change.guest)
     if save:
         source = _source(lab, change.guest)
         text = _saved_text(source, of_file.topology, [one for one in changes if one.guest == change.guest])
     others = tuple(one for one in changes if one.guest != change.guest)
-    now = _by_hand(lab, of_file, changes, record, change.guest)
-    if cut := [step for step in now.plan([change.guest]).steps if step.cost is Cost.RESTART]:
-        raise ConflictError(f"guest `{change.guest}` cannot take this while it runs: {_why_not(cut, record)}",
-                            hint=_other_way(change, changes))  # fmt: skip
-    report = now.up([change.guest])
+    report = _by_hand(lab, of_file, changes, record, change).up([change.guest])
     if not save or source is None:
         return Plugged(change, report, None)
     saving.write(source, text)
     saved = Lab.load(source, realm=lab.realm)
-    _by_hand(lab, saved, others, lab.record, change.guest).up([change.guest])
+    _by_hand(lab, saved, others, lab.record, change).up([change.guest])
     return Plugged(change, report, source)
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
-from qlan.errors import UsageError
 from qlan.host import leases
 from qlan.host.leases import Lease
 from qlan.names import endpoint, interface_id, user_gateway
@@ -144,25 +143,6 @@ def guests(
         for one in known.values()
         if isinstance(one, Machine | Adopted)
     )
-
-
-def nics_of(guests: Iterable[GuestStatus], guest: str) -> tuple[NicStatus, ...]:
-    """The NICs of one of them; UsageError if it does not run."""
-    one = next((one for one in guests if one.name == guest), None)
-    if one is None or one.pid is None:
-        raise UsageError(f"guest `{guest}` is not running", hint=f"qlan up {guest}")
-    return one.nics
-
-
-def find_nic(nics: Iterable[NicStatus], guest: str, word: str) -> NicStatus:
-    """The one of these NICs of a guest that has this number, network or MAC; UsageError."""
-    found = [one for one in nics if word.lower() in (str(one.index), one.network, one.mac)]
-    if len(found) == 1:
-        return found[0]
-    known = ", ".join(f"{one.index} ({one.network})" for one in nics) or "none"
-    if found:
-        raise UsageError(f"guest `{guest}` has several NICs on `{word}`", hint=f"say its number: {known}")
-    raise UsageError(f"guest `{guest}` has no NIC `{word}`", hint=f"its NICs: {known}")
 
 
 def drift(wanted: Mapping[str, Resource], present: Mapping[str, Resource]) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from qlan import plugging
+from qlan.journal import Record
 from qlan.lab import Lab
 from qlan.topology.changes import Change
 
@@ -34,10 +35,18 @@ guests:
 
 
 @pytest.fixture(scope="module")
-def plugs(guest_image: GuestImage) -> Iterator[BootedLab]:
+def booted_plugs(guest_image: GuestImage) -> Iterator[BootedLab]:
     text = LAB.replace("kernel: vmlinuz", f"kernel: {guest_image.vmlinux}")
     with booted(guest_image, text, wait_for=("suspect", "web")) as one:
         yield one
+
+
+@pytest.fixture
+def plugs(booted_plugs: BootedLab) -> Iterator[BootedLab]:
+    """As the file has it before each test, whatever the one before left."""
+    yield booted_plugs
+    if booted_plugs.lab.status().by_hand:
+        qlan("up", "--no-wait", "--discard", "-l", "plugs")
 
 
 def qlan(*words: str, code: int = 0) -> str:
@@ -112,14 +121,30 @@ def cmdline(entry: Path) -> bytes:
         return b""
 
 
-def test_two_at_once_are_both_done(plugs: BootedLab) -> None:
+def test_some_at_once_are_all_done(plugs: BootedLab) -> None:
     words = [sys.executable, "-m", "qlan", "nic", "attach", "plugs/suspect"]
-    both = [subprocess.Popen([*words, network], stdout=subprocess.PIPE) for network in ("lan", "back")]
-    assert [one.wait(60) for one in both] == [0, 0]
-    assert sorted(network for guest, _, network, _ in nics() if guest == "suspect") == ["back", "lan"]
-    qlan("nic", "detach", "plugs/suspect/1")
-    qlan("nic", "detach", "plugs/suspect/0")
-    assert not plugs.lab.status().drift
+    networks = ["lan", "back", "user", "lan"]
+    for _ in range(3):
+        them = [subprocess.Popen([*words, network], stdout=subprocess.PIPE) for network in networks]
+        assert [one.wait(60) for one in them] == [0] * len(them)
+        assert sorted(network for guest, _, network, _ in nics() if guest == "suspect") == sorted(networks)
+        for number in reversed(range(len(them))):
+            qlan("nic", "detach", f"plugs/suspect/{number}")
+        assert not plugs.lab.status().drift
+
+
+def test_what_another_changed_meanwhile_stays(plugs: BootedLab) -> None:
+    """Both looked before either had done anything."""
+    first, second = Lab.named("plugs"), Lab.named("plugs")
+    done: list[plugging.Plugged] = []
+
+    def find(record: Record | None) -> Change:
+        if not done:
+            done.append(plugging.attach(second, Change("suspect", "attach", -1, "back")))
+        return Change("suspect", "attach", -1, "lan")
+
+    assert plugging.carry_out(first, find).change.nic == 1
+    assert [network for guest, _, network, _ in nics() if guest == "suspect"] == ["back", "lan"]
 
 
 def test_up_goes_back_to_the_file_if_asked(plugs: BootedLab) -> None:

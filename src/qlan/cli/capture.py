@@ -73,11 +73,11 @@ def _find(args: argparse.Namespace) -> tuple[Lab, str]:
     """The lab, and `web/0`, `web` or `lan`.  Of `A/B` A is a guest, and B says which of its NICs, unless A is a lab."""
     head, _, last = args.name.rpartition("/")
     if head and ("/" in head or last.isdecimal() or head not in Lab.names()):
-        from qlan.plugging import find_nic
+        from qlan.bending import find_nic
 
         args.guest = head
         lab, guest = which.lab_of_guest(args)
-        return lab, f"{guest}/{find_nic(lab, guest, last).index}"
+        return lab, f"{guest}/{find_nic(lab, guest, last)}"
     if not (args.lab or args.file or head):
         args.guests = [args.name]
         if found := which.find_lab_of_guest(args):

@@ -59,6 +59,27 @@ def network_of(nic: Nic, known: Mapping[str, Resource]) -> str:
     return tap.network if isinstance(tap, Tap) else ""
 
 
+def nics_of(guest: str, known: Mapping[str, Resource]) -> list[Nic]:
+    """A guest's NICs, in their order."""
+    return sorted((one for one in known.values() if isinstance(one, Nic) and one.guest == guest), key=_index)
+
+
+def _index(nic: Nic) -> int:
+    return nic.index
+
+
+def find_nic(known: Mapping[str, Resource], guest: str, word: str) -> Nic:
+    """The NIC of a guest that has this number, network or MAC; UsageError."""
+    nics = {one.index: (network_of(one, known), one) for one in nics_of(guest, known)}
+    found = [one for network, one in nics.values() if word.lower() in (str(one.index), network, one.mac)]
+    if len(found) == 1:
+        return found[0]
+    there = ", ".join(f"{index} ({network})" for index, (network, _) in nics.items()) or "none"
+    if found:
+        raise UsageError(f"guest `{guest}` has several NICs on `{word}`", hint=f"say its number: {there}")
+    raise UsageError(f"guest `{guest}` has no NIC `{word}`", hint=f"its NICs: {there}")
+
+
 def guest_names(resources: Mapping[str, Resource]) -> list[str]:
     """The guests among resources, in their order."""
     return [one.guest for one in resources.values() if isinstance(one, Machine | Adopted)]
