@@ -77,7 +77,7 @@ def apply(host: GuestShell, to: Resources) -> None:
 def parted(host: GuestShell, sides: list[tuple[str, ...]]) -> tuple[int, int]:
     """Answers from guest to guest and from the host, with these sides by the rules that qlan writes."""
     found = bent(samples.parsed(LAB, Realm.HOST), Bends(sides=tuple(sides)), "bends").values()
-    texts = [one.text for part in found if isinstance(part, Partition)
+    texts = [one.replacing for part in found if isinstance(part, Partition)
              for one in partition.create(part, Scene(LAYOUT, {})) if isinstance(one, Nft)]  # fmt: skip
     host.run("nft flush ruleset")
     for text in texts:

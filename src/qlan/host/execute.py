@@ -180,7 +180,13 @@ class Executor:
         for namespace, group in _by_namespace(commands):
             if namespace and find_holder(self.layout, namespace) is None and all(one.gone_is_fine for one in group):
                 continue
-            run([*self._entered(namespace), "nft", "-f", "-"], stdin="".join(one.text for one in group))
+            words = [*self._entered(namespace), "nft", "-f", "-"]
+            try:
+                run(words, stdin="".join(one.creating for one in group))
+            except CommandFailed:
+                if not any(one.new for one in group):
+                    raise
+                run(words, stdin="".join(one.replacing for one in group))  # it is there, or this tells what is wrong
 
     def _save(self, commands: list[Save]) -> None:
         for namespace, group in _by_namespace(commands):

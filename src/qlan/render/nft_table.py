@@ -14,12 +14,17 @@ from qlan.resources import codec
 from qlan.resources.model import Filter, Partition, PortMap
 
 
-def made(one: Filter | Partition | PortMap, name: str, rules: str, folder: Path) -> list[Command]:
-    """What it is, the table, its listing.  name: with its family.  Of maps only what they are is listed: their
-    elements come and go by themselves."""
+def made(
+    one: Filter | Partition | PortMap, name: str, rules: str, folder: Path, *, is_there: bool = False
+) -> list[Command]:
+    """What it is, the table, its listing.  name: with its family.  is_there: another of that name, which goes.
+
+    Of maps only what they are is listed: their elements come and go by themselves.
+    """
+    table = Nft(one.namespace, _fresh(name) + rules) if is_there else Nft(one.namespace, rules, new=name)
     return [
         Write(folder / "resource.json", json.dumps(codec.encode(one))),
-        Nft(one.namespace, _fresh(name) + rules),
+        table,
         Save(one.namespace, name, folder / "listing.json", terse=isinstance(one, PortMap)),
     ]
 

@@ -45,17 +45,22 @@ def path(one: Forwarding) -> str:
 
 def create_filter(one: Filter, scene: Scene) -> list[Command]:
     """The table."""
-    return nft_table.made(one, f"inet {table(one)}", _rules(one), scene.layout.filter(one.network))
+    return _made(one, scene, is_there=False)
 
 
 def change_filter(before: Filter, after: Filter, scene: Scene) -> list[Command]:
     """Replaced whole."""
-    return create_filter(after, scene)
+    return _made(after, scene, is_there=True)
 
 
 def delete_filter(one: Filter, scene: Scene) -> list[Command]:
     """The table, then its files."""
     return nft_table.gone(one, f"inet {table(one)}", scene.layout.filter(one.network))
+
+
+def _made(one: Filter, scene: Scene, *, is_there: bool) -> list[Command]:
+    folder = scene.layout.filter(one.network)
+    return nft_table.made(one, f"inet {table(one)}", _rules(one), folder, is_there=is_there)
 
 
 def table(one: Filter) -> str:

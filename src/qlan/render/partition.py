@@ -22,17 +22,22 @@ _SHIFT = 24
 
 def create(one: Partition, scene: Scene) -> list[Command]:
     """The table."""
-    return nft_table.made(one, table(one), _rules(one), scene.layout.partition(one.namespace))
+    return _made(one, scene, is_there=False)
 
 
 def change(before: Partition, after: Partition, scene: Scene) -> list[Command]:
     """Replaced whole, in one transaction: at no moment do they hear each other."""
-    return create(after, scene)
+    return _made(after, scene, is_there=True)
 
 
 def delete(one: Partition, scene: Scene) -> list[Command]:
     """The table, then its files."""
     return nft_table.gone(one, table(one), scene.layout.partition(one.namespace))
+
+
+def _made(one: Partition, scene: Scene, *, is_there: bool) -> list[Command]:
+    folder = scene.layout.partition(one.namespace)
+    return nft_table.made(one, table(one), _rules(one), folder, is_there=is_there)
 
 
 def table(one: Partition) -> str:

@@ -32,13 +32,14 @@ def table(lab: str, network: str) -> str:
 
 def create(one: PortMap, scene: Scene) -> list[Command]:
     """The table without ports (each comes by itself), and how the kernel lists it."""
-    return _made(one, scene, ())
+    return nft_table.made(one, _name(one), _rules(one), scene.layout.port_map(one.network))
 
 
 def change(before: PortMap, after: PortMap, scene: Scene) -> list[Command]:
     """Replaced whole, in one transaction, with all its ports."""
     ports = [port for port in scene.resources.values() if isinstance(port, PublishedPort) and port.portmap == after.key]
-    return _made(after, scene, ports)
+    text = _rules(after) + "".join(_line("add", port, scene) for port in ports)
+    return nft_table.made(after, _name(after), text, scene.layout.port_map(after.network), is_there=True)
 
 
 def delete(one: PortMap, scene: Scene) -> list[Command]:
@@ -76,11 +77,6 @@ def element(port: PublishedPort) -> tuple[tuple[str | int, ...], tuple[str | int
     """Its key in the map, and where that leads."""
     address = (str(port.host_address),) if int(port.host_address) else ()
     return (*address, port.protocol, port.host_port), (str(port.guest_address), port.guest_port)
-
-
-def _made(one: PortMap, scene: Scene, ports: Sequence[PublishedPort]) -> list[Command]:
-    text = _rules(one) + "".join(_line("add", port, scene) for port in ports)
-    return nft_table.made(one, _name(one), text, scene.layout.port_map(one.network))
 
 
 def _name(one: PortMap) -> str:

@@ -292,7 +292,7 @@ class _Writer:
 
     def _packet(self, command: Nft | Save | Disconnect | Borrow | GiveBack) -> list[str]:
         if isinstance(command, Nft):
-            return [f"{self._entered(command.namespace)}nft -f - <<'END'", command.text.rstrip("\n"), "END", ""]
+            return [f"{self._entered(command.namespace)}nft -f - <<'END'", command.replacing.rstrip("\n"), "END", ""]
         if isinstance(command, Save):
             listing = f"{self._entered(command.namespace)}{_quoted(command.listing)}"
             return [f"{listing} >{_quoted([str(command.path)])}", ""]
