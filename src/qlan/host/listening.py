@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from qlan.errors import HostError
@@ -30,6 +30,15 @@ def read(layout: Layout, known: list[Resource], *, inside: str) -> Resources:
     return _ports(layout, known, inside) | _outlet(layout, known)
 
 
+def programs(known: Iterable[Resource]) -> Iterator[tuple[Sequence[str], str]]:
+    """What will be run to read these, words and standard input, as far as it can be told beforehand."""
+    maps = [one for one in known if isinstance(one, PortMap)]
+    if maps:
+        from qlan.host import port_map  # what few labs have; `qlan status` would pay for it
+
+        yield from ((port_map.words(one), "") for one in maps)
+
+
 def _ports(layout: Layout, known: list[Resource], inside: str) -> Resources:
     """The relay with its ports, and the maps that lead most callers past it."""
     found = _relay(layout, known, inside)
@@ -38,9 +47,9 @@ def _ports(layout: Layout, known: list[Resource], inside: str) -> Resources:
         one = codec.find(files.read_json(entry / "resource.json"))
         if isinstance(one, PortMap):
             maps[one.key] = one
-    ports = [one for one in found.values() if isinstance(one, PublishedPort)]
+    ports = {key: one for key, one in found.items() if isinstance(one, PublishedPort)}
     if not maps:
-        return found | {one.key: replace(one, portmap="") for one in ports}
+        return found | {key: replace(one, portmap="") for key, one in ports.items()}
     from qlan.host import port_map  # what few labs have; `qlan status` would pay for it
 
     listings = {one.key: layout.port_map(one.network) / "listing.json" for one in maps.values()}

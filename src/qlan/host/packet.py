@@ -92,10 +92,11 @@ def _named(book: str) -> Forwarding:
 
 def programs(known: Sequence[Resource], enter: Mapping[str, Sequence[str]]) -> Iterator[tuple[Sequence[str], str]]:
     """What will be run to read these, words and standard input, as far as it can be told beforehand."""
-    once = {one.key: one for one in known}.values()
-    for namespace, filters in _by_namespace((one for one in once if isinstance(one, Filter)), enter).items():
-        yield _listing_words([_name(one) for one in filters], enter[namespace]), ""
-    for namespace, ours in _by_namespace((one for one in once if isinstance(one, Forwarding)), enter).items():
+    filters = {one.key: one for one in known if isinstance(one, Filter)}
+    for namespace, some in _by_namespace(filters.values(), enter).items():
+        yield _listing_words([_name(one) for one in some], enter[namespace]), ""
+    settings = {one.key: one for one in known if isinstance(one, Forwarding)}
+    for namespace, ours in _by_namespace(settings.values(), enter).items():
         if enter[namespace]:
             yield _values_program([packet.path(one) for one in ours], enter[namespace])
 

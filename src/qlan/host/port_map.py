@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -19,26 +19,32 @@ from qlan.values import replace
 Elements = dict[tuple[str, tuple[str | int, ...]], tuple[str | int, ...]]  # (map, key) to target
 
 
-def read(known: Iterable[PortMap], ports: Sequence[PublishedPort], listings: Mapping[str, Path]) -> Resources:
+def words(one: PortMap) -> list[str]:
+    """What is run to read it."""
+    return ["nft", "-j", "list", "table", "inet", port_map.table(one.lab, one.network)]
+
+
+def read(known: Iterable[PortMap], ports: Mapping[str, PublishedPort], listings: Mapping[str, Path]) -> Resources:
     """The maps that are there, and the ports, each as led by its map or by the relay alone.
 
     listings: by key, how the kernel listed the rules when they were made.  A map is intact if it has no port that is
     not among these.
     """
     found: Resources = {}
-    led = {one.key: replace(one, portmap="") for one in ports}
+    led = {key: replace(one, portmap="") for key, one in ports.items()}
     for one in known:
-        words = ["nft", "-j", "list", "table", "inet", port_map.table(one.lab, one.network)]
-        done = run(words, ok=(0, 1))
+        done = run(words(one), ok=(0, 1))
         if done.returncode:
             continue
         rows = _rows(done.stdout)
         elements = _elements(rows)
-        for port in ports:
-            key, target = port_map.element(port)
-            place = (port_map.name_of_map(port), key)
-            if port.network == one.network and elements.get(place) == target:
-                led[port.key] = replace(port, portmap=one.key)
+        for key, port in ports.items():
+            if port.network != one.network:
+                continue
+            named, target = port_map.element(port)
+            place = (port_map.name_of_map(port), named)
+            if elements.get(place) == target:
+                led[key] = replace(port, portmap=one.key)
                 del elements[place]
         intact = not elements and steady(_bare(rows)) == steady(_bare(_rows(files.read_text(listings[one.key]))))
         found[one.key] = replace(one, intact=intact)

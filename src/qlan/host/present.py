@@ -128,6 +128,7 @@ def _programs(
         from qlan.host import packet
 
         yield from packet.programs(known, _inside(layout, namespaces))
+    yield from listening.programs(known)
 
 
 def _ways_in(layout: Layout, namespaces: Mapping[str, Namespace], known: list[Resource]) -> dict[str, list[str]]:
