@@ -64,6 +64,9 @@ class Host(Protocol):
     def run(self, steps: Sequence[Step], resources: Mapping[str, Resource]) -> None:
         """Do some steps; resources: what will be there in the end."""
 
+    def finish(self) -> None:
+        """Wait for steps that were only begun, as the others did not need them; what fails is raised."""
+
     def hurry(self) -> None:
         """From now on end guests without asking them: they are as young as the change that is being undone."""
 
@@ -90,6 +93,7 @@ def apply(
             host.run(steps, wanted)
             if progress:
                 progress(steps)
+        host.finish()
         if todo:
             verify(wanted, host)
     except DriftError:
@@ -156,6 +160,7 @@ def restore(before: Resources, host: Host, cause: BaseException) -> None:
             for step in steps if steps[0].action is Action.DELETE and len(steps) > 1 else [None]:
                 try:
                     host.run(steps if step is None else [step], before)
+                    host.finish()
                 except QlanError as error:
                     failures.append(str(error))
         todo = plan(before, host.read())

@@ -48,7 +48,12 @@ class RealHost:
         if making:
             journal.intend(self.layout, making)
             self._known |= {one.key: one for one in making}
+        self._executor.finish({key for step in steps if step.after is not None for key in step.after.needs})
         self._executor.run(commands(steps, Scene(self.layout, resources, self.rootless)))
+
+    def finish(self) -> None:
+        """Wait for what was begun while the next steps were done."""
+        self._executor.finish()
 
     def hurry(self) -> None:
         """From now on end guests without asking them."""

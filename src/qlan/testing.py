@@ -47,6 +47,9 @@ class FakeHost:
                 raise HostError(f"refused, as asked, at step {number}", where=step.key)
             self.done.append(step.key)
 
+    def finish(self) -> None:
+        """Nothing was only begun here."""
+
     def hurry(self) -> None:
         """Nothing takes its time here."""
 

@@ -10,7 +10,8 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
 from types import TracebackType
@@ -21,7 +22,7 @@ from qlan.host import conntrack, files, guest, machine, packet, process, relay, 
 from qlan.host.macvtap import open_macvtaps
 from qlan.host.namespace import explain_denied, find_holder, holder
 from qlan.host.process import STOP_GRACE_S
-from qlan.host.run import run, run_all, shown, tool
+from qlan.host.run import Running, run, run_all, shown, tool
 from qlan.host.tap import open_taps
 from qlan.host.vhost import open_vhosts
 from qlan.names import link_group
@@ -105,6 +106,7 @@ class Executor:
         self.rootless = rootless
         self.grace_s = grace_s
         self._taps: dict[tuple[str, str], int] = {}
+        self._behind: dict[str, Running] = {}  # by the key of what it makes
 
     def __enter__(self) -> Executor:
         return self
@@ -115,7 +117,9 @@ class Executor:
         self.close()
 
     def close(self) -> None:
-        """Let go of the TAPs that no machine took."""
+        """Let go of the TAPs that no machine took, and end what was begun and nobody waited for."""
+        while self._behind:
+            self._behind.popitem()[1].end()
         while self._taps:
             os.close(self._taps.popitem()[1])
 
@@ -227,16 +231,19 @@ class Executor:
             _start_holder([self._filled(word) for word in one.argv], one.record)
 
     def _run(self, commands: list[Run]) -> None:
-        try:
-            run_all([[*machine.as_user(one.run_as), *map(self._filled, one.argv)] for one in commands])
-        except CommandFailed as error:
-            if "External interface not usable" in error.stderr:  # pasta and passt of 2023-03
-                raise HostError(
-                    "pasta and passt find no way outside: this machine has no default route",
-                    where=error.where,
-                    hint="connect the machine first, or use `kind: host-only` (for a `user` NIC `backend: slirp`)",
-                ) from error
-            raise
+        for one in [one for one in commands if one.behind]:
+            self._behind[one.behind] = Running([self._words(one)])
+        with _explained():
+            run_all([self._words(one) for one in commands if not one.behind])
+
+    def _words(self, command: Run) -> list[str]:
+        return [*machine.as_user(command.run_as), *map(self._filled, command.argv)]
+
+    def finish(self, needed: Collection[str] | None = None) -> None:
+        """Wait for what was begun and others need not wait for.  needed: only that which makes one of these."""
+        for key in [key for key in self._behind if needed is None or key in needed]:
+            with _explained():
+                self._behind.pop(key).wait()
 
     def _in_turn(self, commands: list[InTurn]) -> None:
         for one in commands:
@@ -319,6 +326,20 @@ class Executor:
 
     def _filled(self, text: str) -> str:
         return _PID.sub(lambda match: str(os.getpid() if match[1] == HERE else holder(self.layout, match[1])), text)
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    try:
+        yield
+    except CommandFailed as error:
+        if "External interface not usable" in error.stderr:  # pasta and passt of 2023-03
+            raise HostError(
+                "pasta and passt find no way outside: this machine has no default route",
+                where=error.where,
+                hint="connect the machine first, or use `kind: host-only` (for a `user` NIC `backend: slirp`)",
+            ) from error
+        raise
 
 
 L = TypeVar("L", Nft, OpenTap, Save, Sysctl)

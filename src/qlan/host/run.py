@@ -116,20 +116,39 @@ def _end(popen: subprocess.Popen[str]) -> None:
 
 def run_all(argvs: Sequence[Sequence[str]], *, time_limit_s: float = TIME_LIMIT_S) -> None:
     """Run several to their ends, at the same time; when all have ended, the first one's failure is raised."""
-    for argv in argvs:
-        tool(argv[0])
-    running = []
-    try:
+    Running(argvs).wait(time_limit_s)
+
+
+class Running:
+    """Several that were started at the same time; they say little."""
+
+    def __init__(self, argvs: Sequence[Sequence[str]]) -> None:
         for argv in argvs:
-            running.append(_start(argv, stderr=subprocess.STDOUT))
-        failures = [_failure(argv, popen, time_limit_s) for argv, popen in zip(argvs, running, strict=True)]
-    except BaseException:
-        for popen in running:
+            tool(argv[0])
+        self._argvs = argvs
+        self._popens: list[subprocess.Popen[str]] = []
+        try:
+            for argv in argvs:
+                self._popens.append(_start(argv, stderr=subprocess.STDOUT))
+        except BaseException:
+            self.end()
+            raise
+
+    def wait(self, time_limit_s: float = TIME_LIMIT_S) -> None:
+        """Until all have ended; the first one's failure is raised, NotInTime or CommandFailed."""
+        try:
+            failures = [_failure(*one, time_limit_s) for one in zip(self._argvs, self._popens, strict=True)]
+        except BaseException:
+            self.end()
+            raise
+        for failure in failures:
+            if failure is not None:
+                raise failure
+
+    def end(self) -> None:
+        """Those that still run."""
+        for popen in self._popens:
             _end(popen)
-        raise
-    for failure in failures:
-        if failure is not None:
-            raise failure
 
 
 def _failure(argv: Sequence[str], popen: subprocess.Popen[str], time_limit_s: float) -> QlanError | None:

@@ -82,11 +82,15 @@ class Release(Value):
 
 
 class Run(Value):
-    """Run a program to its end in a namespace; a daemon ends when it is ready.  run_as: a uid, None: our own."""
+    """Run a program to its end in a namespace; a daemon ends when it is ready.  run_as: a uid, None: our own.
+
+    behind: the resource that it makes, if what does not need that may be done meanwhile.
+    """
 
     namespace: str
     argv: tuple[str, ...]
     run_as: int | None = None
+    behind: str = ""
 
 
 class InTurn(Value):

@@ -164,7 +164,7 @@ def create_pasta(uplink: Pasta, scene: Scene) -> list[Command]:
     return [
         Write(scene.layout.pasta / "resource.json", json.dumps(codec.encode(uplink))),
         Run(HOST, ("sh", "-c", _RESOLVERS, str(scene.layout.pasta_resolvers))),
-        Run(HOST, ("pasta", *words)),
+        Run(HOST, ("pasta", *words), behind=uplink.key),  # it takes as long as the lab's bridges and rules together
     ]
 
 
