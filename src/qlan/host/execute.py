@@ -94,6 +94,7 @@ _FAMILY: dict[type[Command], tuple[str, int]] = {
 _PROGRAMS = {"ip": 3, "bridge": 4, "tc": 5}  # a link is a port before it has VLANs, and is there before its queue
 
 _DELETE = "link del dev "
+_RULES = "rules of "  # what goes on behind that makes no resource, but removes tables of a namespace
 
 C = TypeVar("C", bound=Command)
 
@@ -153,6 +154,8 @@ class Executor:
             Qmp: self._typed(self._qmp, Qmp),
         }
         for kind, group in _batches(commands):
+            if kind in (Nft, Save, Disconnect):  # these have an order among themselves
+                self.finish({key for key in self._behind if key.startswith(_RULES)})
             runners[kind](group)
 
     @staticmethod
@@ -182,9 +185,13 @@ class Executor:
 
     def _nft(self, commands: list[Nft]) -> None:
         for namespace, group in _by_namespace(commands):
-            if namespace and find_holder(self.layout, namespace) is None and all(one.gone_is_fine for one in group):
+            gone = all(one.gone_is_fine for one in group)
+            if namespace and gone and find_holder(self.layout, namespace) is None:
                 continue
             words = [*self._entered(namespace), "nft", "-f", "-"]
+            if gone:  # the kernel waits for packets on their way through them, as it does when links go
+                self._behind[f"{_RULES}{namespace}"] = Running([words], stdin="".join(one.text for one in group))
+                continue
             try:
                 run(words, stdin="".join(one.creating for one in group))
             except CommandFailed:

@@ -111,7 +111,10 @@ def _start(
 
 def _end(popen: subprocess.Popen[str]) -> None:
     popen.kill()
-    popen.communicate()
+    popen.wait()
+    for pipe in (popen.stdin, popen.stdout, popen.stderr):
+        if pipe is not None:
+            pipe.close()
 
 
 def run_all(argvs: Sequence[Sequence[str]], *, time_limit_s: float = TIME_LIMIT_S) -> None:
@@ -120,16 +123,18 @@ def run_all(argvs: Sequence[Sequence[str]], *, time_limit_s: float = TIME_LIMIT_
 
 
 class Running:
-    """Several that were started at the same time; they say little."""
+    """Several that were started at the same time; they say little.  stdin: what each of them reads."""
 
-    def __init__(self, argvs: Sequence[Sequence[str]]) -> None:
+    def __init__(self, argvs: Sequence[Sequence[str]], *, stdin: str = "") -> None:
         for argv in argvs:
             tool(argv[0])
         self._argvs = argvs
         self._popens: list[subprocess.Popen[str]] = []
         try:
             for argv in argvs:
-                self._popens.append(_start(argv, stderr=subprocess.STDOUT))
+                feed = subprocess.PIPE if stdin else subprocess.DEVNULL
+                self._popens.append(_start(argv, stdin=feed, stderr=subprocess.STDOUT))
+                _feed(self._popens[-1], stdin)
         except BaseException:
             self.end()
             raise
