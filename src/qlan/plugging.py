@@ -25,7 +25,7 @@ from qlan.lab import Lab, UpReport
 from qlan.names import nearest
 from qlan.planning import scope
 from qlan.planning.cost import Cost, why_not_plugged
-from qlan.planning.plan import Plan, Step
+from qlan.planning.plan import Action, Plan, Step
 from qlan.render.adopted import MORE_PORTS
 from qlan.resources.model import Adopted, Machine, Nic
 from qlan.topology.changes import USER, Change, bare, base_of, changed, least, pulled, with_change
@@ -182,11 +182,15 @@ class _ByHand(Lab):
             raise _ChangedMeanwhile(f"other NICs of lab `{self.name}` are being changed", hint="try again")
 
     def _check_plan(self, todo: Plan) -> None:
-        cut = [step for step in todo.steps if step.cost is Cost.RESTART]
-        if self.last is not None and cut:
-            why = _why_not(cut, self.based_on)
-            raise ConflictError(f"guest `{self.last.guest}` cannot take this while it runs: {why}",
+        if self.last is None:
+            return
+        guest = self.last.guest
+        if cut := [step for step in todo.steps if step.cost is Cost.RESTART]:
+            raise ConflictError(f"guest `{guest}` cannot take this while it runs: {_why_not(cut, self.based_on)}",
                                 hint=_other_way(self.last, self.changes or ()))  # fmt: skip
+        started = [step for step in todo.steps if isinstance(step.after, Machine) and step.action is Action.CREATE]
+        if started:
+            raise ConflictError(f"guest `{guest}` has ended meanwhile", hint=f"qlan up {guest}")
 
 
 def carry_out(lab: Lab, find: Callable[[Record | None], Change], *, save: bool = False) -> Plugged:

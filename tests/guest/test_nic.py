@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from qlan import plugging
+from qlan.errors import ConflictError
 from qlan.journal import Record
 from qlan.lab import Lab
 from qlan.topology.changes import Change
@@ -147,6 +149,23 @@ def test_what_another_changed_meanwhile_stays(plugs: BootedLab) -> None:
     assert [network for guest, _, network, _ in nics() if guest == "suspect"] == ["back", "lan"]
 
 
+def test_a_guest_that_ends_meanwhile_is_not_started(plugs: BootedLab) -> None:
+    def find(record: Record | None) -> Change:
+        pid = plugs.lab.find_pid("asleep")
+        assert pid
+        os.kill(pid, signal.SIGKILL)
+        while plugs.lab.find_pid("asleep"):
+            time.sleep(0.01)
+        return Change("asleep", "attach", -1, "back")
+
+    with pytest.raises(ConflictError, match="guest `asleep` has ended meanwhile"):
+        plugging.carry_out(Lab.named("plugs"), find)
+    assert plugs.lab.find_pid("asleep") is None
+    assert not plugs.lab.status().by_hand
+    qlan("up", "--no-wait", "-l", "plugs")
+    assert plugs.lab.find_pid("asleep")
+
+
 def test_up_goes_back_to_the_file_if_asked(plugs: BootedLab) -> None:
     qlan("nic", "attach", "plugs/suspect", "user", "--model", "e1000")
     assert ("suspect", 0, "user", "up") in nics()
@@ -250,8 +269,6 @@ def test_no_port_is_free(plugs: BootedLab) -> None:
 
 def test_a_monitor_that_is_taken_or_a_qemu_that_hangs(plugs: BootedLab) -> None:
     """The time limit holds, and nothing was changed."""
-    import signal
-
     pid = plugs.lab.find_pid("web")
     assert pid
     os.kill(pid, signal.SIGSTOP)
