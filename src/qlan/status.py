@@ -7,6 +7,7 @@ from pathlib import Path
 
 from qlan.host import leases
 from qlan.host.leases import Lease
+from qlan.host.namespace import find_holder
 from qlan.names import endpoint, interface_id, user_gateway
 from qlan.planning import scope
 from qlan.planning.plan import plan
@@ -17,11 +18,13 @@ from qlan.resources.model import (
     Dnsmasq,
     ForeignBackend,
     Machine,
+    Macvtap,
     Nic,
     PortForward,
     PortMap,
     PublishedPort,
     Resource,
+    Tap,
     TapBackend,
     UserBackend,
 )
@@ -143,6 +146,21 @@ def guests(
         for one in known.values()
         if isinstance(one, Machine | Adopted)
     )
+
+
+def offloads(layout: Layout, known: Mapping[str, Resource], guest: str) -> dict[str, tuple[str, ...]]:
+    """By key of a guest's TAPs and macvtaps, what their driver takes unfinished (`offloads.WORDS`)."""
+    from qlan.host import offloads  # only `show` asks
+
+    found: dict[str, tuple[str, ...]] = {}
+    links = {one.name: one for one in known.values() if isinstance(one, Tap | Macvtap) and one.guest == guest}
+    for namespace in {one.namespace for one in links.values()}:
+        pid = find_holder(layout, namespace) if namespace else None
+        if pid is None and namespace:
+            continue
+        names = [name for name, one in links.items() if one.namespace == namespace]
+        found.update((links[name].key, words) for name, words in offloads.read(pid, names).items())
+    return found
 
 
 def drift(wanted: Mapping[str, Resource], present: Mapping[str, Resource]) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ import pytest
 from qlan.host.process import wait_gone
 from qlan.lab import Lab
 from qlan.resources.model import Dnsmasq
+from qlan.status import offloads
 from qlan.topology.model import Realm
 
 from .lab import IS_ROOT, BootedLab, booted
@@ -59,6 +60,13 @@ def test_every_nic_has_the_address_that_status_tells(shop: BootedLab) -> None:
         for nic in guest.nics:
             if nic.link == "up" and nic.address:
                 assert f"inet {nic.address}/" in shop.sh(guest.name, f"ip -o -4 addr show dev eth{nic.index}")
+
+
+def test_what_a_guest_takes_unfinished_is_shown(shop: BootedLab) -> None:
+    """Linux' virtio driver agrees to all that the TAP has, an rtl8139 knows nothing of it."""
+    found = offloads(shop.lab.layout, shop.lab.read()[0], "web")
+    assert set(found["tap/web/0"]) >= {"checksum", "TSO", "TSO6"}
+    assert found["tap/web/1"] == ()
 
 
 def test_the_reserved_address_is_the_leased_one(shop: BootedLab) -> None:

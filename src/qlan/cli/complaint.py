@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from contextlib import suppress
+from itertools import pairwise
 
 from qlan.cli.terminal import printable
 from qlan.errors import QlanError, RestoreError, UsageError
@@ -32,7 +33,9 @@ def know_labs(error: QlanError, words: Sequence[str]) -> None:
     """Where a guest, a network or nothing was wanted and a lab was named, the hint is how a lab is named."""
     if not isinstance(error, UsageError):
         return
+    named = {word for option, word in pairwise(words) if option in ("-l", "--lab")}
     blamed = [word for word in words if f"`{word}`" in error.what or error.what.endswith(f" arguments: {word}")]
+    blamed = [word for word in blamed if word not in named]
     if not blamed:
         return
     from qlan.lab import Lab

@@ -54,8 +54,10 @@ class NicOutlook(Value):
     data_path: dict[str, str]
 
 
-def nic_outlook(nic: Nic, seen: NicStatus, known: Mapping[str, Resource]) -> NicOutlook:
-    """All about a NIC.  seen: what status knows of it; known: the lab's resources."""
+def nic_outlook(
+    nic: Nic, seen: NicStatus, known: Mapping[str, Resource], offloads: Mapping[str, tuple[str, ...]]
+) -> NicOutlook:
+    """All about a NIC.  seen: what status knows of it; known: the lab's resources; offloads: by the TAPs' keys."""
     told = _user(nic.backend) if isinstance(nic.backend, UserBackend) else _bridged(nic, seen, known)
     return NicOutlook(
         nic.index, seen.network, nic.model, nic.mac, seen.link,
@@ -63,7 +65,7 @@ def nic_outlook(nic: Nic, seen: NicStatus, known: Mapping[str, Resource]) -> Nic
         how=seen.address_state, expires_s=seen.expires_s, gateway=told.gateway, dns=told.dns, domain=told.domain,
         search=told.search, address6=_address6(seen) or told.address6, forwards=seen.forwards,
         callers_seen_as=seen.callers_seen_as,
-        by_hand=_by_hand(nic, known), data_path=_data_path(nic, known),
+        by_hand=_by_hand(nic, known), data_path=_data_path(nic, known, offloads),
     )  # fmt: skip
 
 
@@ -129,7 +131,12 @@ def _by_hand(nic: Nic, known: Mapping[str, Resource]) -> tuple[str, ...]:
     )
 
 
-def _data_path(nic: Nic, known: Mapping[str, Resource]) -> dict[str, str]:
+def _offloads(key: str, known: Mapping[str, tuple[str, ...]]) -> dict[str, str]:
+    """What the guest's driver takes unfinished, and what it hands over so: it agrees to both or none."""
+    return {"offloads": " ".join(known[key]) or "none yet, the guest's driver takes them"} if key in known else {}
+
+
+def _data_path(nic: Nic, known: Mapping[str, Resource], offloads: Mapping[str, tuple[str, ...]]) -> dict[str, str]:
     rom, vhost = "iPXE (boots from the network)" if nic.boot else "none", "yes" if nic.vhost else "no"
     if isinstance(nic.backend, UserBackend) and nic.backend.backend == "passt":
         return {"netdev": f"stream: a socket to passt, this NIC's own (passt/{nic.guest}.{nic.index}/own in the lab's "
@@ -149,16 +156,19 @@ def _data_path(nic: Nic, known: Mapping[str, Resource]) -> dict[str, str]:
         where = f"{one.name}, mode {one.mode}, on {one.uplink}" if isinstance(one, Macvtap) else "(it is gone)"
         mtu = nic.mtu_bytes or (one.mtu_bytes if isinstance(one, Macvtap) else 1500)
         return {"netdev": f"tap: macvtap {where}, a descriptor; this machine is heard by host_access alone",
-                "vnet header": "yes", "vhost": vhost, "queues": "1", "option ROM": rom, "MTU": str(mtu)}  # fmt: skip
+                "vnet header": "yes", **_offloads(nic.backend.macvtap, offloads), "vhost": vhost, "queues": "1",
+                "option ROM": rom, "MTU": str(mtu)}  # fmt: skip
     if isinstance(nic.backend, HelperBackend):
         return {"netdev": f"bridge: a TAP on {nic.backend.bridge}, made by {nic.backend.helper}", "vnet header": "yes",
                 "vhost": "no", "queues": "1", "option ROM": rom, "MTU": str(nic.mtu_bytes or 1500)}  # fmt: skip
     tap = known.get(nic.backend.tap) if isinstance(nic.backend, TapBackend) else None
     if not isinstance(tap, Tap):
         return {"netdev": "tap (it is gone: `qlan status`)", "option ROM": rom}
+    has_header = nic.model.startswith(("virtio-net", "vmxnet3", "e1000e"))
     return {
         "netdev": f"tap {tap.name}, handed over as a descriptor, on bridge {tap.bridge or 'none'}",
-        "vnet header": "yes" if nic.model.startswith(("virtio-net", "vmxnet3", "e1000e")) else "not used by the model",
+        "vnet header": "yes" if has_header else "not used by the model",
+        **(_offloads(tap.key, offloads) if has_header else {"offloads": "none"}),
         "vhost": vhost, "queues": "1", "option ROM": rom,
         "MTU": f"{tap.mtu_bytes}" + ("" if nic.mtu_bytes is None else f", the guest is told {nic.mtu_bytes}"),
     }  # fmt: skip

@@ -33,6 +33,7 @@ from qlan.resources.model import (
 )
 from qlan.status import GuestStatus, all_leases
 from qlan.status import guests as guests_of
+from qlan.status import offloads as offloads_of
 from qlan.values import Value, replace
 
 DESCRIPTION = """\
@@ -99,9 +100,12 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _take_nic(args: argparse.Namespace) -> int | None:
-    """The NIC of GUEST/NIC, which leaves the guest's name; LAB/GUEST of a lab that is up stays what it is."""
+    """The NIC of GUEST/NIC, which leaves the guest's name; LAB/GUEST of a lab that is up stays what it is.
+
+    With -l no lab is in it.
+    """
     guest, _, last = args.name.rpartition("/")
-    if not guest or not (last.isascii() and last.isdigit()) or guest in Lab.names():
+    if not guest or not (last.isascii() and last.isdigit()) or (guest in Lab.names() and not args.lab):
         return None
     args.name = guest
     return int(last)
@@ -147,7 +151,8 @@ def _guest_data(guest: GuestStatus, view: _View) -> dict[str, object]:
 
 def _outlooks(guest: GuestStatus, view: _View) -> list[NicOutlook]:
     nics = {one.index: one for one in view.known.values() if isinstance(one, Nic) and one.guest == guest.name}
-    return [nic_outlook(nics[seen.index], seen, view.known) for seen in guest.nics]
+    offloads = offloads_of(view.lab.layout, view.known, guest.name) if guest.pid else {}
+    return [nic_outlook(nics[seen.index], seen, view.known, offloads) for seen in guest.nics]
 
 
 def _guest_lines(guest: GuestStatus, view: _View) -> Iterator[str]:
