@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shlex
 import subprocess
@@ -15,6 +16,7 @@ _STDIN_MAX = 32_768  # bytes that a pipe takes though nobody reads yet (pipe(7):
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
+_STDOUT_BYTES = 1 << 20  # what a pipe may hold by default (pipe(7)): about 900 links as `ip -j -d` tells them
 _Program = tuple[tuple[str, ...], str]  # its words, and what it reads
 _ahead: dict[_Program, subprocess.Popen[str]] = {}
 
@@ -82,14 +84,17 @@ def ahead(programs: Iterable[tuple[Sequence[str], str]]) -> Iterator[None]:
         for words, stdin in programs:
             program = (tuple(words), stdin)
             if program not in _ahead and len(stdin) <= _STDIN_MAX and find_tool(words[0]):
-                _ahead[program] = _start(words, stdin=subprocess.PIPE if stdin else subprocess.DEVNULL)
+                _ahead[program] = popen = _start(words, stdin=subprocess.PIPE if stdin else subprocess.DEVNULL)
                 started.append(program)
-                _feed(_ahead[program], stdin)
+                assert popen.stdout
+                with suppress(OSError):  # who has too many pipes already: it waits for its reader then
+                    fcntl.fcntl(popen.stdout, fcntl.F_SETPIPE_SZ, _STDOUT_BYTES)
+                _feed(popen, stdin)
         yield
     finally:
         for program in started:
-            if (popen := _ahead.pop(program, None)) is not None:
-                _end(popen)
+            if (unasked := _ahead.pop(program, None)) is not None:
+                _end(unasked)
 
 
 def _feed(popen: subprocess.Popen[str], stdin: str) -> None:
