@@ -59,6 +59,8 @@ def show(head: Sequence[str], rows: Rows) -> None:
 
 def printable_cell(text: str) -> str:
     """A cell whose own line ends stay."""
+    if text.isprintable():
+        return text
     return "\n".join(printable(line) for line in text.split("\n"))
 
 
@@ -79,6 +81,8 @@ def _width(widths: Sequence[int]) -> int:
 
 
 def _row(cells: Sequence[str], widths: Sequence[int]) -> list[str]:
+    if not any("\n" in cell for cell in cells):
+        return [(" " * _GAP).join(map(str.ljust, cells, widths)).rstrip()]
     columns = [cell.split("\n") for cell in cells]
     height = max(len(column) for column in columns)
     found = []
