@@ -19,6 +19,7 @@ from qlan.resources import model
 from qlan.resources.model import Resource
 from qlan.values import Value, defaults
 
+_PLAIN = frozenset({str, int, bool, float, type(None)})
 _TEXT_TYPES: tuple[type, ...] = (
     IPv4Interface,
     IPv4Address,
@@ -35,6 +36,8 @@ Decoder = Callable[[Any], Any]
 
 def encode(value: Any) -> Any:
     """A resource (or a part of one) as JSON data."""
+    if type(value) in _PLAIN:  # nearly all, and thousands of them
+        return value
     if isinstance(value, Value):
         said = {"type": type(value).__name__}
         for name, default in defaults(type(value)):
