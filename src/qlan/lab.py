@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from qlan import beside, journal, status
 from qlan.errors import UsageError
 from qlan.host import files, leases, present, user
-from qlan.host.process import STOP_GRACE_S
+from qlan.host.process import STOP_GRACE_S, uninterrupted
 from qlan.journal import Record
 from qlan.names import is_name, nearest
 from qlan.planning import scope
@@ -325,7 +325,8 @@ class Lab:
                 wanted = scope.for_down(known, guests) if guests else {}
                 done = self._apply(host, wanted, there, progress=progress)
                 if not wanted:
-                    host.forget()
+                    with uninterrupted():
+                        host.forget()
             if forget:
                 journal.forget_picks(self.layout, wait_s=self.lock_wait_s)
         return done
@@ -489,8 +490,8 @@ class Lab:
             finally:
                 if not self.layout.run.exists():
                     files.remove(self.layout.lock)
-        with suppress(OSError):
-            self.layout.run_root.rmdir()  # it stays unless it is empty
+                with suppress(OSError):
+                    self.layout.run_root.rmdir()  # it stays unless it is empty
 
     def _check_plan(self, todo: Plan) -> None:
         """What must not be done although it could; nothing, of a lab as its file has it."""

@@ -450,4 +450,10 @@ def test_a_usb_card_for_a_guest_without_a_controller(shop_up: Place) -> None:
 def test_a_lab_where_none_is_wanted(shop_up: Place, words: str) -> None:
     done = shop_up.qlan(*words.split(), check=False)
     assert done.returncode == 2
-    assert done.stderr.endswith("\n  hint:  `shop` is a lab: -l shop names it\n")
+    assert "\n  hint:  `shop` is a lab: -l shop names it; " in done.stderr
+
+
+def test_who_names_the_lab_is_not_told_how(shop_up: Place) -> None:
+    hint = "\n  hint:  did you mean `lan`?\n"
+    for words in (["-l", "shop", "nic", "attach", "web", "lam"], ["nic", "attach", "shop/web", "lam"]):
+        assert shop_up.qlan(*words, check=False).stderr.endswith(f"lab `shop` has no network `lam`{hint}")

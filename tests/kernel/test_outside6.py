@@ -80,6 +80,7 @@ def test_who_reaches_whom(machine: Machine, lab: Path) -> None:
     time.sleep(6)  # the kernel asks its router whether it is still there (delay_first_probe_time is 5 s)
     assert [row["protocol"] for row in routes(machine, a)] == ["ra"], "the host says in its answer that it is a router"
     listed = machine.in_realm("nft", "list", "table", "inet", "qlan.demo.out").stdout
+    assert 'comment "network out of lab demo, made by qlan"' in listed, "its mark"
     assert "ip6 saddr fd81::/64" in listed and "packets 0 bytes 0 masquerade" not in listed.partition("ip6 saddr")[2]
     assert place.plan(lab) == []
     for name in ("ga", "gb", "gc"):

@@ -139,6 +139,8 @@ def guests(machine: Machine) -> tuple[tuple[str, ...], tuple[str, ...]]:
 def table(machine: Machine, network: str) -> list[dict[str, Any]]:
     words = ("nft", "-j", "list", "table", "inet", f"qlan.demo.{network}.ports")
     rows: list[dict[str, Any]] = json.loads(machine.place.run(*words).stdout)["nftables"]
+    mark = f'comment "published ports of network {network} of lab demo, made by qlan"'  # not in old nft's JSON
+    assert mark in machine.place.run(*(word for word in words if word != "-j")).stdout
     return rows
 
 

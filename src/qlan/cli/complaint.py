@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from contextlib import suppress
-from itertools import pairwise
 
 from qlan.cli.terminal import printable
 from qlan.errors import QlanError, RestoreError, UsageError
@@ -31,18 +30,17 @@ def as_text(error: QlanError) -> str:
 
 def know_labs(error: QlanError, words: Sequence[str]) -> None:
     """Where a guest, a network or nothing was wanted and a lab was named, the hint is how a lab is named."""
-    if not isinstance(error, UsageError):
+    if not isinstance(error, UsageError) or {"-l", "--lab"} & set(words):
         return
-    named = {word for option, word in pairwise(words) if option in ("-l", "--lab")}
-    blamed = [word for word in words if f"`{word}`" in error.what or error.what.endswith(f" arguments: {word}")]
-    blamed = [word for word in blamed if word not in named]
+    blamed = [word for word in words if f"guest `{word}`" in error.what or f"network `{word}`" in error.what
+              or error.what.endswith(f" arguments: {word}")]  # fmt: skip
     if not blamed:
         return
     from qlan.lab import Lab
 
     with suppress(QlanError, OSError):
         for word in set(blamed) & set(Lab.names()):
-            error.hint = f"`{word}` is a lab: -l {word} names it"
+            error.hint = f"`{word}` is a lab: -l {word} names it" + (f"; {error.hint}" if error.hint else "")
 
 
 def problem_lines(problem: Problem) -> list[str]:

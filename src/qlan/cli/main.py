@@ -132,7 +132,7 @@ def _failed(error: Exception, argv: list[str]) -> int:
 
     if isinstance(error, QlanError):
         options = argv[: argv.index("--")] if "--" in argv else argv
-        complaint.know_labs(error, options[1:])
+        complaint.know_labs(error, options)
         _say(complaint.as_json(error) if "--json" in options else complaint.as_text(error))
         return error.exit_code
     import errno

@@ -8,6 +8,7 @@ from ipaddress import IPv4Interface
 from pathlib import Path
 
 from qlan import names
+from qlan.errors import CommandFailed
 from qlan.host import files, link, listening, process, shaping, vlan
 from qlan.host.namespace import find_holder
 from qlan.host.run import ahead
@@ -57,9 +58,15 @@ def read(layout: Layout, known: Mapping[str, Resource], intents: Iterable[Resour
     stopped last time.
     """
     everything = [*known.values(), *intents]
-    namespaces = _namespaces(layout, everything)
-    with ahead(_programs(layout, namespaces, everything)):
-        return _read(layout, everything, namespaces)
+    while True:
+        namespaces = _namespaces(layout, everything)
+        try:
+            with ahead(_programs(layout, namespaces, everything)):
+                return _read(layout, everything, namespaces)
+        except CommandFailed:
+            if _namespaces(layout, everything) == namespaces:
+                raise
+            # else somebody takes the lab down, and what we went into is gone: once more, with what is left
 
 
 @contextmanager
@@ -135,8 +142,7 @@ def _ways_in(layout: Layout, namespaces: Mapping[str, Namespace], known: list[Re
     """The words that lead to where links of the lab may be: its namespaces, in the host realm the machine too."""
     on_host = not any(isinstance(one, Namespace) and one.user for one in [*known, *namespaces.values()])
     on_host = on_host and (not known or any(not isinstance(one, Machine | Adopted | Nic) for one in known))
-    there = [key for key in namespaces if find_holder(layout, key) is not None]  # one may have ended by now
-    return ({HOST: []} if on_host else {}) | {key: _words(layout, key, namespaces) for key in there}
+    return {key: words for key, words in _inside(layout, namespaces).items() if key != HOST or on_host}
 
 
 def _tables(layout: Layout, namespaces: Mapping[str, Namespace], known: list[Resource]) -> dict[str, list[link.Row]]:
@@ -182,8 +188,9 @@ def _words(layout: Layout, key: str, namespaces: Mapping[str, Namespace]) -> lis
 
 
 def _inside(layout: Layout, namespaces: Mapping[str, Namespace]) -> dict[str, list[str]]:
-    """The same for each namespace of the lab, and the machine's own."""
-    return {key: _words(layout, key, namespaces) for key in (HOST, *namespaces)}
+    """The same for each namespace of the lab that is there yet, and the machine's own."""
+    there = [key for key in namespaces if find_holder(layout, key) is not None]
+    return {key: _words(layout, key, namespaces) for key in (HOST, *there)}
 
 
 def _shapings(

@@ -16,6 +16,7 @@ _STDIN_MAX = 32_768  # bytes that a pipe takes though nobody reads yet (pipe(7):
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
+_AHEAD_MAX = 16
 _STDOUT_BYTES = 1 << 20  # what a pipe may hold by default (pipe(7)): about 900 links as `ip -j -d` tells them
 _Program = tuple[tuple[str, ...], str]  # its words, and what it reads
 _ahead: dict[_Program, subprocess.Popen[str]] = {}
@@ -77,24 +78,33 @@ def run(
 def ahead(programs: Iterable[tuple[Sequence[str], str]]) -> Iterator[None]:
     """Start these, words and standard input, and go on: each is what a `run` of the same within gets, once.
 
-    For programs that only read: one that nobody asks for is ended, one that cannot be started is left to `run`.
+    For programs that only read: one that nobody asks for is ended, one that cannot be started is left to `run`, as are
+    those beyond a few: each takes two descriptors of ours.
     """
     started: list[_Program] = []
     try:
         for words, stdin in programs:
             program = (tuple(words), stdin)
+            if len(_ahead) == _AHEAD_MAX:
+                break
             if program not in _ahead and len(stdin) <= _STDIN_MAX and find_tool(words[0]):
-                _ahead[program] = popen = _start(words, stdin=subprocess.PIPE if stdin else subprocess.DEVNULL)
+                _start_ahead(program)
                 started.append(program)
-                assert popen.stdout
-                with suppress(OSError):  # who has too many pipes already: it waits for its reader then
-                    fcntl.fcntl(popen.stdout, fcntl.F_SETPIPE_SZ, _STDOUT_BYTES)
-                _feed(popen, stdin)
         yield
     finally:
         for program in started:
             if (unasked := _ahead.pop(program, None)) is not None:
                 _end(unasked)
+
+
+def _start_ahead(program: _Program) -> None:
+    words, stdin = program
+    with suppress(OSError):
+        _ahead[program] = popen = _start(words, stdin=subprocess.PIPE if stdin else subprocess.DEVNULL)
+        assert popen.stdout
+        with suppress(OSError):  # who has too many pipes already: it waits for its reader then
+            fcntl.fcntl(popen.stdout, fcntl.F_SETPIPE_SZ, _STDOUT_BYTES)
+        _feed(popen, stdin)
 
 
 def _feed(popen: subprocess.Popen[str], stdin: str) -> None:
@@ -133,7 +143,7 @@ class Running:
     def __init__(self, argvs: Sequence[Sequence[str]], *, stdin: str = "") -> None:
         for argv in argvs:
             tool(argv[0])
-        self._argvs = argvs
+        self._argvs, self._stdin = argvs, stdin
         self._popens: list[subprocess.Popen[str]] = []
         try:
             for argv in argvs:
@@ -147,7 +157,8 @@ class Running:
     def wait(self, time_limit_s: float = TIME_LIMIT_S) -> None:
         """Until all have ended; the first one's failure is raised, NotInTime or CommandFailed."""
         try:
-            failures = [_failure(*one, time_limit_s) for one in zip(self._argvs, self._popens, strict=True)]
+            pairs = zip(self._argvs, self._popens, strict=True)
+            failures = [_failure(argv, self._stdin, popen, time_limit_s) for argv, popen in pairs]
         except BaseException:
             self.end()
             raise
@@ -161,14 +172,14 @@ class Running:
             _end(popen)
 
 
-def _failure(argv: Sequence[str], popen: subprocess.Popen[str], time_limit_s: float) -> QlanError | None:
+def _failure(argv: Sequence[str], stdin: str, popen: subprocess.Popen[str], time_limit_s: float) -> QlanError | None:
     """How a program that was started failed, or None.  What it says is little: it fits into the pipe."""
     try:
         words, _ = popen.communicate(timeout=time_limit_s)
     except subprocess.TimeoutExpired:
         _end(popen)
-        return NotInTime(f"no end after {time_limit_s:.0f} s", where=shown(argv))
-    return CommandFailed(list(argv), popen.returncode, words, shown=shown(argv)) if popen.returncode else None
+        return NotInTime(f"no end after {time_limit_s:.0f} s", where=shown(argv, stdin))
+    return CommandFailed(list(argv), popen.returncode, words, shown=shown(argv, stdin)) if popen.returncode else None
 
 
 def shown(argv: Sequence[str], stdin: str = "") -> str:

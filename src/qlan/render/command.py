@@ -242,17 +242,19 @@ class Nft(Value):
 
     new: the table (with its family) that it fills, and that is not there; if it is all the same, it goes first.  To
     remove one, and be it empty, the kernel waits until no packet can be on its way through it: 10 to 20 ms.
+    comment: the new table's, our mark.
     """
 
     namespace: str
     text: str
     gone_is_fine: bool = False
     new: str = ""
+    comment: str = ""
 
     @property
     def creating(self) -> str:
-        """The text that fails if the table is there."""
-        return f"create table {self.new}\n{self.text}" if self.new else self.text
+        """The text that fails if the table is there.  The kernel takes a comment only when it makes the table."""
+        return f'create table {self.new} {{ comment "{self.comment}"; }}\n{self.text}' if self.new else self.text
 
     @property
     def replacing(self) -> str:

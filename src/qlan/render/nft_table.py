@@ -7,32 +7,48 @@ kernel lists it is kept: by that a later change by somebody else is seen.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from qlan.render.command import Command, Nft, Remove, Save, Write
 from qlan.resources import codec
 from qlan.resources.model import Filter, Partition, PortMap
+from qlan.values import Value
+
+
+class Table(Value):
+    """name: with its family.  comment: our mark.  maps: what each has; chains: the rules of each, its hook first."""
+
+    name: str
+    comment: str
+    chains: Mapping[str, Sequence[str]]
+    maps: Mapping[str, str] = MappingProxyType({})
+
+    def __str__(self) -> str:
+        lines = [f"table {self.name} {{", f'\tcomment "{self.comment}"']
+        lines += [f"\tmap {name} {{ {kind}; }}" for name, kind in self.maps.items()]
+        for name, rules in self.chains.items():
+            lines += [f"\tchain {name} {{", *(f"\t\t{rule}" for rule in rules), "\t}"]
+        return "\n".join([*lines, "}"]) + "\n"
 
 
 def made(
-    one: Filter | Partition | PortMap, name: str, rules: str, folder: Path, *, is_there: bool = False
+    one: Filter | Partition | PortMap, table: Table, folder: Path, *, is_there: bool = False, elements: str = ""
 ) -> list[Command]:
-    """What it is, the table, its listing.  name: with its family.  is_there: another of that name, which goes.
+    """What it is, the table, its listing.  is_there: another of that name, which goes.  elements: lines for its maps.
 
     Of maps only what they are is listed: their elements come and go by themselves.
     """
-    table = Nft(one.namespace, _fresh(name) + rules) if is_there else Nft(one.namespace, rules, new=name)
+    text = f"{table}{elements}"
+    nft = Nft(one.namespace, text, new=table.name, comment=table.comment)
     return [
         Write(folder / "resource.json", json.dumps(codec.encode(one))),
-        table,
-        Save(one.namespace, name, folder / "listing.json", terse=isinstance(one, PortMap)),
+        Nft(one.namespace, nft.replacing) if is_there else nft,
+        Save(one.namespace, table.name, folder / "listing.json", terse=isinstance(one, PortMap)),
     ]
 
 
 def gone(one: Filter | Partition | PortMap, name: str, folder: Path) -> list[Command]:
     """The table, then its files."""
-    return [Nft(one.namespace, _fresh(name), gone_is_fine=True), Remove(folder)]
-
-
-def _fresh(name: str) -> str:
-    return f"table {name}\ndelete table {name}\n"
+    return [Nft(one.namespace, Nft("", "", new=name).replacing, gone_is_fine=True), Remove(folder)]

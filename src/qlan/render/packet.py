@@ -59,8 +59,7 @@ def delete_filter(one: Filter, scene: Scene) -> list[Command]:
 
 
 def _made(one: Filter, scene: Scene, *, is_there: bool) -> list[Command]:
-    folder = scene.layout.filter(one.network)
-    return nft_table.made(one, f"inet {table(one)}", _rules(one), folder, is_there=is_there)
+    return nft_table.made(one, _table(one), scene.layout.filter(one.network), is_there=is_there)
 
 
 def table(one: Filter) -> str:
@@ -68,7 +67,7 @@ def table(one: Filter) -> str:
     return f"qlan.{one.lab}.{one.network}"
 
 
-def _rules(one: Filter) -> str:
+def _table(one: Filter) -> nft_table.Table:
     """Leaving: to what it may reach, else to no lab's network.  Arriving: answers, forwards, and who may reach it."""
     reach, reached_by = (_names(names) for names in (one.reach, one.reached_by))
     link = f'"{one.link}"'
@@ -93,19 +92,16 @@ def _rules(one: Filter) -> str:
     hidden += [f"ip6 saddr {one.prefix}"] if one.masquerade6 else []
     inside = _names((one.link, *one.reach))
     chains = {
-        "forward": ["type filter hook forward priority filter; policy accept;",
-                    f"iifname {link} jump leaving", f"oifname {link} jump arriving"],
         "leaving": leaving,
         "arriving": arriving,
+        "forward": ["type filter hook forward priority filter; policy accept;",
+                    f"iifname {link} jump leaving", f"oifname {link} jump arriving"],
         "postrouting": ["type nat hook postrouting priority srcnat; policy accept;",
                         *(f"{source} oifname != {inside} counter masquerade" for source in hidden)],
     }  # fmt: skip
     if not hidden:
         del chains["postrouting"]
-    lines = [f"table inet {table(one)} {{", f'\tcomment "network {one.network} of lab {one.lab}, made by qlan"']
-    for name in (name for name in ("leaving", "arriving", "forward", "postrouting") if name in chains):
-        lines += [f"\tchain {name} {{", *(f"\t\t{rule}" for rule in chains[name]), "\t}"]
-    return "\n".join([*lines, "}"]) + "\n"
+    return nft_table.Table(f"inet {table(one)}", f"network {one.network} of lab {one.lab}, made by qlan", chains)
 
 
 _GROUPS = f"{LINK_GROUPS[0]:#x}-{LINK_GROUPS[1]:#x}"

@@ -36,8 +36,7 @@ def delete(one: Partition, scene: Scene) -> list[Command]:
 
 
 def _made(one: Partition, scene: Scene, *, is_there: bool) -> list[Command]:
-    folder = scene.layout.partition(one.namespace)
-    return nft_table.made(one, table(one), _rules(one), folder, is_there=is_there)
+    return nft_table.made(one, _table(one), scene.layout.partition(one.namespace), is_there=is_there)
 
 
 def table(one: Partition) -> str:
@@ -45,7 +44,7 @@ def table(one: Partition) -> str:
     return f"{'bridge' if one.sides else 'inet'} qlan.{one.lab}"
 
 
-def _rules(one: Partition) -> str:
+def _table(one: Partition) -> nft_table.Table:
     """Everything goes through `leaving`, what a bridge passes on and what this machine sends (or routes) into it."""
     all_bits = 0xFFFF_FFFF
     number = all_bits & (all_bits << _SHIFT)
@@ -63,7 +62,4 @@ def _rules(one: Partition) -> str:
     }
     if not one.sides:
         chains = {"input": ["type filter hook input priority filter; policy accept;", "counter drop"]}
-    lines = [f"table {table(one)} {{", f'\tcomment "partition of lab {one.lab}, made by qlan"']
-    for name, rules in chains.items():
-        lines += [f"\tchain {name} {{", *(f"\t\t{rule}" for rule in rules), "\t}"]
-    return "\n".join([*lines, "}"]) + "\n"
+    return nft_table.Table(table(one), f"partition of lab {one.lab}, made by qlan", chains)

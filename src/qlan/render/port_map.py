@@ -32,14 +32,15 @@ def table(lab: str, network: str) -> str:
 
 def create(one: PortMap, scene: Scene) -> list[Command]:
     """The table without ports (each comes by itself), and how the kernel lists it."""
-    return nft_table.made(one, _name(one), _rules(one), scene.layout.port_map(one.network))
+    return nft_table.made(one, _table(one), scene.layout.port_map(one.network))
 
 
 def change(before: PortMap, after: PortMap, scene: Scene) -> list[Command]:
     """Replaced whole, in one transaction, with all its ports."""
     ports = [port for port in scene.resources.values() if isinstance(port, PublishedPort) and port.portmap == after.key]
-    text = _rules(after) + "".join(_line("add", port, scene) for port in ports)
-    return nft_table.made(after, _name(after), text, scene.layout.port_map(after.network), is_there=True)
+    elements = "".join(_line("add", port, scene) for port in ports)
+    folder = scene.layout.port_map(after.network)
+    return nft_table.made(after, _table(after), folder, is_there=True, elements=elements)
 
 
 def delete(one: PortMap, scene: Scene) -> list[Command]:
@@ -101,7 +102,7 @@ def _line(verb: str, port: PublishedPort, scene: Scene) -> str:
     return f"{verb} element inet {table(scene.lab, port.network)} {name_of_map(port)} {{ {key}{leads} }}\n"
 
 
-def _rules(one: PortMap) -> str:
+def _table(one: PortMap) -> nft_table.Table:
     link = f'"{one.link}"'
     passing = [f"oifname {link} ct status dnat ct direction original counter accept"]
     if one.guards:
@@ -125,12 +126,8 @@ def _rules(one: PortMap) -> str:
     if not one.keeps_callers:
         chains["postrouting"] = ["type nat hook postrouting priority srcnat; policy accept;",
                                  f"oifname {link} ct status dnat counter masquerade"]  # fmt: skip
-    lines = [f"table inet {table(one.lab, one.network)} {{",
-             f'\tcomment "published ports of network {one.network} of lab {one.lab}, made by qlan"']  # fmt: skip
-    lines += [f"\tmap {name} {{ {kind}; }}" for name, kind in (_MAPS | _MAPS6).items()]
-    for name, rules in chains.items():
-        lines += [f"\tchain {name} {{", *(f"\t\t{rule}" for rule in rules), "\t}"]
-    return "\n".join([*lines, "}"]) + "\n"
+    comment = f"published ports of network {one.network} of lab {one.lab}, made by qlan"
+    return nft_table.Table(_name(one), comment, chains, _MAPS | _MAPS6)
 
 
 def _leading(six: str) -> list[str]:

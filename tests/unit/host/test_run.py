@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import resource
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,10 @@ from qlan.errors import CommandFailed, MissingTool, NotInTime
 from qlan.host.run import Running, ahead, run
 
 PID = ["sh", "-c", "echo $$; cat"]
+
+
+def _highest() -> int:
+    return max(int(entry.name) for entry in Path("/proc/self/fd").iterdir())
 
 
 def children() -> list[str]:
@@ -52,6 +58,22 @@ def test_one_within_another_does_not_start_it_twice() -> None:
         with ahead([(PID, "")]):
             assert children() == [pid]
         assert run(PID).stdout.split() == [pid], "the inner one ends what it started, and nothing else"
+
+
+def test_what_cannot_be_started_ahead_is_left_to_run() -> None:
+    many = [(["sh", "-c", f"echo {number}"], "") for number in range(40)]
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with ahead(many):
+        assert 1 < len(children()) <= 16, "each takes descriptors"
+        assert [run(words).stdout.strip() for words, _ in many] == [str(number) for number in range(40)]
+    with ExitStack() as stack:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (_highest() + 2, limits[1]))
+        try:
+            stack.enter_context(ahead([(["sh", "-c", "echo late"], "")]))
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        assert children() == []
+        assert run(["sh", "-c", "echo late"]).stdout == "late\n"
 
 
 def test_a_long_answer_does_not_wait_for_who_asks() -> None:
