@@ -281,7 +281,7 @@ class Lab:
         from qlan.host import tools
 
         start = time.monotonic()
-        with self.locked():
+        with self.locked(), present.reading(self.layout, self._known.values()):
             before = self.record
             self._read_again(before)
             wanted = self._scoped(guests)
@@ -335,7 +335,7 @@ class Lab:
         self, guests: Sequence[str], *, grace_s: float = STOP_GRACE_S, progress: Progress | None = None
     ) -> Plan:
         """End these guests and start them again, as the file is now."""
-        with self.locked():
+        with self.locked(), present.reading(self.layout, self._known.values()):
             wanted = self._scoped(guests) if self.topology else self._known
             scope.check_ours(guests, wanted)
             again = frozenset(f"machine/{guest}" for guest in guests)
@@ -485,8 +485,7 @@ class Lab:
         with journal.locked(self.layout.lock, wait_s=self.lock_wait_s, what=f"lab {self.name}"):
             try:
                 present.find_again(self.layout)
-                with present.reading(self.layout, self._known.values()):
-                    yield
+                yield
             finally:
                 if not self.layout.run.exists():
                     files.remove(self.layout.lock)

@@ -6,6 +6,7 @@ import fcntl
 import os
 import shlex
 import subprocess
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
@@ -13,13 +14,21 @@ from qlan.errors import CommandFailed, MissingTool, NotInTime, QlanError
 
 TIME_LIMIT_S = 30.0
 _STDIN_MAX = 32_768  # bytes that a pipe takes though nobody reads yet (pipe(7): 65536, 4096 for who has very many)
+_STDOUT_BYTES = 1 << 20  # what a pipe may hold by default (pipe(7)): about 900 links as `ip -j -d` tells them
+_AHEAD_MAX = 16
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-
-_AHEAD_MAX = 16
-_STDOUT_BYTES = 1 << 20  # what a pipe may hold by default (pipe(7)): about 900 links as `ip -j -d` tells them
 _Program = tuple[tuple[str, ...], str]  # its words, and what it reads
-_ahead: dict[_Program, subprocess.Popen[str]] = {}
+
+
+class _Ahead(threading.local):
+    """Of each thread its own: what one started may be older than what another has done since."""
+
+    def __init__(self) -> None:
+        self.popens: dict[_Program, subprocess.Popen[str]] = {}
+
+
+_ahead = _Ahead()
 
 
 def environment() -> dict[str, str]:
@@ -57,7 +66,7 @@ def run(
 
     In a process group of its own: a Ctrl-C is for us alone, who may be putting something back by just this program.
     """
-    popen = _ahead.pop((tuple(argv), stdin), None)
+    popen = _ahead.popens.pop((tuple(argv), stdin), None)
     fed = popen is not None
     if popen is None:
         tool(argv[0])
@@ -85,22 +94,22 @@ def ahead(programs: Iterable[tuple[Sequence[str], str]]) -> Iterator[None]:
     try:
         for words, stdin in programs:
             program = (tuple(words), stdin)
-            if len(_ahead) == _AHEAD_MAX:
+            if len(_ahead.popens) == _AHEAD_MAX:
                 break
-            if program not in _ahead and len(stdin) <= _STDIN_MAX and find_tool(words[0]):
+            if program not in _ahead.popens and len(stdin) <= _STDIN_MAX and find_tool(words[0]):
                 _start_ahead(program)
                 started.append(program)
         yield
     finally:
         for program in started:
-            if (unasked := _ahead.pop(program, None)) is not None:
+            if (unasked := _ahead.popens.pop(program, None)) is not None:
                 _end(unasked)
 
 
 def _start_ahead(program: _Program) -> None:
     words, stdin = program
     with suppress(OSError):
-        _ahead[program] = popen = _start(words, stdin=subprocess.PIPE if stdin else subprocess.DEVNULL)
+        _ahead.popens[program] = popen = _start(words, stdin=subprocess.PIPE if stdin else subprocess.DEVNULL)
         assert popen.stdout
         with suppress(OSError):  # who has too many pipes already: it waits for its reader then
             fcntl.fcntl(popen.stdout, fcntl.F_SETPIPE_SZ, _STDOUT_BYTES)
