@@ -95,6 +95,8 @@ def test_a_service_of_this_machine_for_one_guest(guest_image: GuestImage) -> Non
 
 def test_written_in_the_file(guest_image: GuestImage) -> None:
     with service(b"from the file\n") as port, booted(guest_image, TEXT.replace("[lan, apart]", LISTED % port)) as lab:
+        for guest in ("db", "web"):  # the server has noted its lease a moment before it has it itself
+            lab.shell(guest).wait_for_lease()
         assert said(lab, "db", 5432) == "from the file"
         assert "from the file" not in said(lab, "web", 5432), "nobody else is let through"
         assert not lab.lab.plan()
