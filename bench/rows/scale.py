@@ -18,6 +18,7 @@ from bench.session import GUEST_PAIRS, Session
 
 ABOUT = "a lab of 10 to 1000 NICs up, up again, and down, beside `ip -batch` with the same QEMUs, and Mininet"
 UP_LIMITS = {300: 1.5}
+DOWN_LIMITS = {300: 0.1}
 AGAIN_LIMIT = 0.15
 GROWTH_LIMIT = 14.0
 MININET_MAX, MININET_PAIRS = 300, 3
@@ -73,7 +74,7 @@ def _size(session: Session, place: Place, nics: int) -> None:
     session.compare(f"{what}: up", partial(_up, place, nics, ours), ("ip -batch + qemu", partial(_hand_up, hand, downs,
                     ours)), UP_LIMITS.get(nics), pairs)  # fmt: skip
     if downs:
-        session.figure(f"{what}: down", "deleting one by one", "s", _medians(downs))
+        session.figure(f"{what}: down", "deleting one by one", "s", _medians(downs), DOWN_LIMITS.get(nics))
     place.qlan("up", "--no-wait")
     try:
         first = ours["up"]
