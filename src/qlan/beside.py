@@ -73,10 +73,12 @@ def held(record: Record | None, layout: Layout, topology: Topology | None, *, di
 
 
 def _without_timed(changes: tuple[Change, ...], layout: Layout) -> tuple[Change, ...]:
-    for one in [each for each in changes if each.until is not None]:
-        if (one.until or 0) < time.time() or present.find_machine(layout, one.guest) is None:
-            from qlan.topology.changes import with_change
+    if not any(one.until is not None for one in changes):
+        return changes
+    from qlan.topology.changes import timed, with_change
 
+    for one in timed(changes):
+        if (one.until or 0) < time.time() or present.find_machine(layout, one.guest) is None:
             changes = with_change(changes, replace(one, verb="detach", until=None))
     return changes
 

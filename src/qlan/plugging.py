@@ -28,7 +28,7 @@ from qlan.planning.cost import Cost, why_not_plugged
 from qlan.planning.plan import Action, Plan, Step
 from qlan.render.adopted import MORE_PORTS
 from qlan.resources.model import Adopted, Machine, Nic
-from qlan.topology.changes import USER, Change, bare, base_of, changed, least, pulled, with_change
+from qlan.topology.changes import USER, Change, bare, base_of, changed, least, pulled, timed, with_change
 from qlan.topology.model import Topology
 from qlan.values import Value, asdict, replace
 
@@ -94,8 +94,9 @@ def take_out(lab: Lab, guest: str, nic: int) -> None:
 
     A guest that does not let go is asked again: what is in the way is told on standard error.
     """
+    again = 0.0
     while (change := _find_timed(lab, guest, nic)) is not None and change.until is not None:
-        left_s = change.until - time.time()
+        left_s = max(change.until, again) - time.time()
         if left_s > 0:
             time.sleep(min(left_s, _LOOK_S))
             continue
@@ -104,7 +105,7 @@ def take_out(lab: Lab, guest: str, nic: int) -> None:
         except QlanError as error:
             sys.stderr.write(f"{error}\n")
             sys.stderr.flush()
-            time.sleep(_AGAIN_S)
+            again = time.time() + _AGAIN_S
 
 
 def _check_network(lab: Lab, network: str) -> None:
@@ -120,10 +121,9 @@ def _check_network(lab: Lab, network: str) -> None:
 
 
 def _find_timed(lab: Lab, guest: str, nic: int) -> Change | None:
-    record, place = lab.record, (guest, nic, "attach")
-    changes = record.changes if record else ()
-    found = [one for one in changes if (one.guest, one.nic, one.verb) == place and one.until]
-    return found[-1] if found and lab.find_pid(guest) is not None else None
+    record = lab.record
+    found = [one for one in timed(record.changes if record else ()) if (one.guest, one.nic) == (guest, nic)]
+    return found[0] if found and lab.find_pid(guest) is not None else None
 
 
 def _start_timer(lab: Lab, change: Change) -> None:

@@ -102,6 +102,21 @@ def test_a_nic_for_a_while_goes_by_itself(plugs: BootedLab) -> None:
     assert "not for the file" in qlan("nic", "attach", "plugs/web", "lan", "--for", "1h", "--save", code=2)
 
 
+def test_what_comes_after_a_nic_for_a_while_stays(plugs: BootedLab) -> None:
+    """The later one keeps its number, the free one is given again, and nobody takes that out."""
+    qlan("nic", "attach", "plugs/suspect", "lan", "--for", "3s")
+    qlan("nic", "attach", "plugs/suspect", "back")
+    deadline = time.monotonic() + 40
+    while timers(plugs):
+        assert time.monotonic() < deadline, "its time is over, and it has nothing to do any more"
+        time.sleep(0.2)
+    assert [(index, network) for guest, index, network, _ in nics() if guest == "suspect"] == [(1, "back")]
+    assert "suspect/0 attached to user" in qlan("nic", "attach", "plugs/suspect", "user")
+    qlan("nic", "down", "plugs/suspect/1")
+    qlan("up", "--no-wait", "-l", "plugs")
+    assert [index for guest, index, *_ in nics() if guest == "suspect"] == [0, 1]
+
+
 def timers(plugs: BootedLab) -> list[str]:
     """The processes that wait for the end of a NIC's time, of this lab's folder."""
     run = str(plugs.lab.layout.run_root).encode()

@@ -58,6 +58,12 @@ def pulled(changes: Iterable[Change]) -> set[tuple[str, int]]:
     return out
 
 
+def timed(changes: Iterable[Change]) -> list[Change]:
+    """The NICs that were attached for a while and are not out again."""
+    last = {(one.guest, one.nic): one for one in changes if one.verb in ("attach", "detach")}
+    return [one for one in last.values() if one.verb == "attach" and one.until is not None]
+
+
 def with_change(before: tuple[Change, ...], change: Change) -> tuple[Change, ...]:
     """One more; a NIC that was attached by hand and goes again was never there."""
     if change.verb == "detach":
