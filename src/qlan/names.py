@@ -22,6 +22,11 @@ _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?", re.ASCII)
 _MAC = re.compile(r"[0-9a-f]{2}(?::[0-9a-f]{2}){5}", re.ASCII)
 
 
+def device_name(model: str) -> str:
+    """QEMU's device for a model as users say it (`virtio` is `virtio-net-pci`)."""
+    return MODEL_ALIASES.get(model, model)
+
+
 def bracketed(address: object) -> str:
     """An address before a colon: of IPv6 in brackets."""
     return f"[{address}]" if ":" in str(address) else str(address)

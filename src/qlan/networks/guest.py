@@ -9,7 +9,7 @@ from ipaddress import IPv4Interface, IPv6Interface
 
 from qlan.errors import HostError
 from qlan.facts.machine import QemuFacts
-from qlan.names import MODEL_ALIASES
+from qlan.names import device_name
 from qlan.networks import bridge as bridge_kind
 from qlan.networks import lan, macvtap, shaping, wire
 from qlan.render import passt
@@ -66,11 +66,6 @@ def _own(own: Mapping[str, Nic | PortForward], guest: str, index: int, link_up: 
     nic = own[f"nic/{guest}/{index}"]
     assert isinstance(nic, Nic)
     return replace(nic, link_up=link_up)
-
-
-def device_name(model: str) -> str:
-    """QEMU's device for a model as users say it (`virtio` is `virtio-net-pci`)."""
-    return MODEL_ALIASES.get(model, model)
 
 
 def qemu_facts(guest: topology.Guest, site: lan.Site) -> QemuFacts:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qlan.names import MODEL_ALIASES
+from qlan.names import device_name
 from qlan.render.option import Option
 
 
@@ -13,7 +13,7 @@ def bridge(name: str, helper: str | None) -> Option:
 
 def words(backend: str, *, model: str, mac: str | None, name: str, short: bool) -> list[str]:
     """The words of one NIC.  name: its id in the long form.  short: `-nic` (no way to leave out the boot ROM there)."""
-    device = MODEL_ALIASES.get(model, model)
+    device = device_name(model)
     if short:
         return ["-nic", f"{backend},{Option(model=device, mac=mac)}"]
     return [

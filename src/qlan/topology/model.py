@@ -11,7 +11,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from qlan import names, realm
+from qlan import realm
 from qlan.facts.found import FoundNic, FoundQemu
 from qlan.problems import Mark
 from qlan.values import Partly, Value, field, fill_in
@@ -32,7 +32,6 @@ UNSERVED_KINDS = (
     "macvtap",
 )  # no bridge of ours, and nobody of ours who gives addresses or answers there
 
-MODEL_ALIASES = names.MODEL_ALIASES
 Realm = realm.Realm
 
 

@@ -67,7 +67,9 @@ def test_what_holds_of_every_expansion(case: str, realm: Realm) -> None:
 
 @CASES
 def test_the_realm_changes_where_things_are_and_nothing_a_guest_sees(case: str) -> None:
-    """Same file, same guests: NICs with their MACs, forwards, and what their servers tell them."""
+    """Same file, same guests: NICs with their MACs, forwards, and what their servers tell them; but for the MTU, which
+    is that of the way outside.
+    """
     text = golden.text_of("expand", case, "qlan.yaml")
     rootless, host = samples.parsed(text, Realm.ROOTLESS), samples.parsed(text, Realm.HOST)
     for key, one in rootless.items():
@@ -75,7 +77,11 @@ def test_the_realm_changes_where_things_are_and_nothing_a_guest_sees(case: str) 
             other = host[key]
             assert isinstance(other, Nic)
             assert replace(other, backend=one.backend) == one
-        elif isinstance(one, Nic | PortForward):
+        elif isinstance(one, Nic):
+            other = host[key]
+            assert isinstance(other, Nic)
+            assert replace(other, mtu_bytes=one.mtu_bytes) == one
+        elif isinstance(one, PortForward):
             assert host[key] == one
         if isinstance(one, Dnsmasq):
             other = host[key]

@@ -25,7 +25,7 @@ from qlan.interop.settled import (
     wire_ports,
 )
 from qlan.interop.told import dhcp_options
-from qlan.names import MODEL_ALIASES
+from qlan.names import device_name
 from qlan.resources.link import STP_TIMERS_S
 from qlan.topology.model import OUTSIDE_KINDS, Disk, Forward, Guest, Network, Nic, Rate, UserNetwork, bridge_of
 from qlan.topology.prefixes import dhcp_range6
@@ -292,7 +292,7 @@ def _bandwidth(rate: Rate) -> str:
 
 def _model(model: str) -> str:
     """libvirt says `virtio` as we do, and QEMU's own name for all others."""
-    return "virtio" if model in ("virtio", "virtio-net-pci") else MODEL_ALIASES.get(model, model)
+    return "virtio" if model in ("virtio", "virtio-net-pci") else device_name(model)
 
 
 def _user(user: UserNetwork, nic: Nic) -> list[str]:

@@ -13,7 +13,7 @@ from qlan.interop.settled import (
     tap_name,
     wire_ports,
 )
-from qlan.names import MODEL_ALIASES
+from qlan.names import device_name
 from qlan.render import qemu, user_netdev
 from qlan.render.option import Option
 from qlan.resources import model as resources
@@ -125,7 +125,7 @@ def _words_of_guest(guest: Guest, lab: Settled) -> list[str]:
         if nic.user and nic.user.backend == "passt":
             lines.append(f"# NIC {index}: backend: passt is not said: `passt -s /tmp/p`, and for the NIC "
                          f"-netdev stream,id=net{index},server=off,addr.type=unix,addr.path=/tmp/p")  # fmt: skip
-        if nic.mtu_bytes and not MODEL_ALIASES.get(nic.model, nic.model).startswith("virtio-net"):
+        if nic.mtu_bytes and not device_name(nic.model).startswith("virtio-net"):
             lines.append(f"# mtu: {nic.mtu_bytes} is not said: {nic.model} has no host_mtu=; set it in the guest")
         if not nic.link_up:
             lines.append(f"# link: down is not said: in QEMU's monitor, `set_link nic{index} off`")
@@ -167,7 +167,7 @@ def _kernel(guest: Guest, lab: Settled) -> list[str]:
 
 def _resource(guest: Guest, index: int, nic: Nic, lab: Settled) -> resources.Nic:
     """The NIC as QEMU's side of qlan knows it, so that its words are the same."""
-    model = MODEL_ALIASES.get(nic.model, nic.model)
+    model = device_name(nic.model)
     facts = lab.facts.qemu.get(guest.arch or "")
     bus = facts.buses.get(model, "PCI") if facts else "usb-bus" if model == "usb-net" else "PCI"
     mtu = nic.mtu_bytes

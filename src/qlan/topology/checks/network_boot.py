@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from qlan.facts.machine import Facts
+from qlan.names import device_name
 from qlan.problems import Problem
 from qlan.topology.checks.titles import nics, of_guest, of_network, of_nic
-from qlan.topology.model import MODEL_ALIASES, Network, Topology, mark_of
+from qlan.topology.model import Network, Topology, mark_of
 from qlan.topology.scalars import Unreadable, parse_bootfile, quoted
 
 # QEMU's cards that have a ROM to boot from on a PC (`romfile` of their classes in QEMU's hw/net).
@@ -43,7 +44,7 @@ def check_here(topology: Topology, facts: Facts, exists: Callable[[Path], bool])
             yield Problem(mark, f"{title}: {what}", hint)
     for guest, index, nic in nics(topology):
         arch = guest.arch or facts.arch
-        model = MODEL_ALIASES.get(nic.model, nic.model)
+        model = device_name(nic.model)
         if nic.boot and arch in ("x86_64", "i386") and not model.startswith(_WITH_ROM):
             what = f"{of_nic(guest, index)}: `boot: network`, and {quoted(nic.model)} has no ROM to boot from"
             yield Problem(mark_of(nic, "boot"), what, "use `model: virtio`, or e1000")

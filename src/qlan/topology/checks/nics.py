@@ -6,10 +6,11 @@ from collections.abc import Iterator
 
 from qlan import names
 from qlan.facts.machine import Facts
+from qlan.names import MODEL_ALIASES, device_name
 from qlan.problems import Problem
 from qlan.topology.addressing import nic_mac, realm_of
 from qlan.topology.checks.titles import nics, of_network, of_nic
-from qlan.topology.model import MODEL_ALIASES, Network, Nic, Realm, Topology, mark_of
+from qlan.topology.model import Network, Nic, Realm, Topology, mark_of
 from qlan.topology.reader import HINTS_MAX, known_hint
 from qlan.topology.scalars import MTU_MAX, MTU_MIN, quoted
 
@@ -79,7 +80,7 @@ def check_models(topology: Topology, facts: Facts) -> Iterator[Problem]:
     """Whether the QEMU of this machine has the models."""
     for guest, index, nic in nics(topology):
         qemu = facts.qemu.get(guest.arch or facts.arch)
-        if nic.found or qemu is None or not qemu.models or MODEL_ALIASES.get(nic.model, nic.model) in qemu.models:
+        if nic.found or qemu is None or not qemu.models or device_name(nic.model) in qemu.models:
             continue
         what = f"{of_nic(guest, index)}: {_binary(qemu.binary)} has no model {quoted(nic.model)}"
         usual = [alias for alias, model in MODEL_ALIASES.items() if model in qemu.models]
@@ -109,7 +110,7 @@ def _check_mtu(nic: Nic, title: str, network: Network | None) -> Iterator[Proble
 def _check_vhost(nic: Nic, title: str, network: Network | None) -> Iterator[Problem]:
     if not nic.vhost:
         return
-    if not MODEL_ALIASES.get(nic.model, nic.model).startswith("virtio-net"):
+    if not device_name(nic.model).startswith("virtio-net"):
         yield Problem(mark_of(nic, "vhost"), f"{title}: `vhost` is for virtio models, not for {nic.model}",
                       "leave one of them out")  # fmt: skip
     elif nic.user is not None or (network is not None and network.kind == "wire"):
