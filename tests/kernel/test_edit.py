@@ -128,3 +128,15 @@ def test_two_networks_change_places(place: Place, lab: Path) -> None:
         assert place.plan(lab) == []
         assert f"served by 10.7{other}.0.1" in place.qlan("show", "one").stdout
     place.qlan("down", "--force")
+
+
+def test_a_bridge_keeps_its_mtu_when_its_last_guest_goes(place: Place, lab: Path) -> None:
+    """Of itself a bridge has what its ports have, and 1500 without one."""
+    edit(lab, "back: {kind: private", "back: {kind: private, mtu: 9000")
+    place.qlan("up", "--no-wait")
+    place.qlan("down", "--force", "web")
+    [status] = json.loads(place.qlan("status", "--json").stdout)["labs"]
+    assert status["drift"] == []
+    place.qlan("up", "--no-wait")
+    assert place.plan(lab) == []
+    place.qlan("down", "--force")

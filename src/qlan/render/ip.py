@@ -30,15 +30,18 @@ def group(scene: Scene) -> int:
 
 
 def create_bridge(bridge: Bridge, scene: Scene) -> list[Command]:
-    """Made down, its own IPv6 off or deaf, set up and marked."""
+    """Made down, its own IPv6 off or deaf, set up and marked.
+
+    An MTU that it is made with would not last: without a port it is 1500 again (br_mtu_auto_adjust in Linux).
+    """
+    words = f"address {bridge.mac} group {group(scene)} type bridge {_created(bridge)}"
     return [
+        Ip(bridge.namespace, f"link add name {bridge.name} {words}"),
+        *_ipv6(bridge, scene),
         Ip(
             bridge.namespace,
-            f"link add name {bridge.name} address {bridge.mac} mtu {bridge.mtu_bytes} "
-            f"group {group(scene)} type bridge {_created(bridge)}",
+            f"link set dev {bridge.name} mtu {bridge.mtu_bytes} alias {alias(scene.lab, bridge.key)} up",
         ),
-        *_ipv6(bridge, scene),
-        Ip(bridge.namespace, f"link set dev {bridge.name} alias {alias(scene.lab, bridge.key)} up"),
         *_own_vlan(None, bridge),
     ]
 

@@ -42,23 +42,23 @@ link set dev lo up
 END
 
 nsenter --target=${pid_back} --net ip -batch - <<END
-link add name back-28278 address 52:64:93:74:4c:e0 mtu 1400 group 1902909140 type bridge stp_state 0 forward_delay 0 mcast_snooping 0
+link add name back-28278 address 52:64:93:74:4c:e0 group 1902909140 type bridge stp_state 0 forward_delay 0 mcast_snooping 0
 END
 
 nsenter --target=${pid_back} --net sh -c 'echo 1 >/proc/sys/net/ipv6/conf/back-28278/disable_ipv6'
 
 nsenter --target=${pid_back} --net ip -batch - <<END
-link set dev back-28278 alias qlan:cloud:bridge/back up
+link set dev back-28278 mtu 1400 alias qlan:cloud:bridge/back up
 END
 
 nsenter --target=${pid_wire} --net ip -batch - <<END
-link add name wire-749a5 address 52:47:27:88:7b:32 mtu 1500 group 1902909140 type bridge stp_state 0 forward_delay 0 mcast_snooping 0
+link add name wire-749a5 address 52:47:27:88:7b:32 group 1902909140 type bridge stp_state 0 forward_delay 0 mcast_snooping 0
 END
 
 nsenter --target=${pid_wire} --net sh -c 'echo 1 >/proc/sys/net/ipv6/conf/wire-749a5/disable_ipv6'
 
 nsenter --target=${pid_wire} --net ip -batch - <<END
-link set dev wire-749a5 alias qlan:cloud:bridge/wire up
+link set dev wire-749a5 mtu 1500 alias qlan:cloud:bridge/wire up
 END
 
 mkdir -p /run/user/1000/qlan/cloud/guest/left

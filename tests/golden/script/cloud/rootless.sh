@@ -52,23 +52,23 @@ link set dev lo up
 END
 
 nsenter --target=${pid_back} --user --net --preserve-credentials ip -batch - <<END
-link add name back address 52:64:93:74:4c:e0 mtu 1400 group 1902909140 type bridge stp_state 0 forward_delay 0 mcast_snooping 0
+link add name back address 52:64:93:74:4c:e0 group 1902909140 type bridge stp_state 0 forward_delay 0 mcast_snooping 0
 END
 
 nsenter --target=${pid_back} --user --net --preserve-credentials sh -c 'echo 1 >/proc/sys/net/ipv6/conf/back/disable_ipv6'
 
 nsenter --target=${pid_back} --user --net --preserve-credentials ip -batch - <<END
-link set dev back alias qlan:cloud:bridge/back up
+link set dev back mtu 1400 alias qlan:cloud:bridge/back up
 END
 
 nsenter --target=${pid_wire} --user --net --preserve-credentials ip -batch - <<END
-link add name wire address 52:47:27:88:7b:32 mtu 1500 group 1902909140 type bridge stp_state 0 forward_delay 0 mcast_snooping 0
+link add name wire address 52:47:27:88:7b:32 group 1902909140 type bridge stp_state 0 forward_delay 0 mcast_snooping 0
 END
 
 nsenter --target=${pid_wire} --user --net --preserve-credentials sh -c 'echo 1 >/proc/sys/net/ipv6/conf/wire/disable_ipv6'
 
 nsenter --target=${pid_wire} --user --net --preserve-credentials ip -batch - <<END
-link set dev wire alias qlan:cloud:bridge/wire up
+link set dev wire mtu 1500 alias qlan:cloud:bridge/wire up
 END
 
 mkdir -p /run/user/1000/qlan/cloud/guest/left

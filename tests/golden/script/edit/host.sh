@@ -62,13 +62,13 @@ link set dev lan-f6128 type bridge forward_delay 0 hello_time 200 max_age 2000 s
 END
 
 nsenter --target=${pid_more} --net ip -batch - <<END
-link add name more-5172e address 52:43:db:1a:36:86 mtu 1500 group 1902960154 type bridge stp_state 0 forward_delay 0 mcast_snooping 0
+link add name more-5172e address 52:43:db:1a:36:86 group 1902960154 type bridge stp_state 0 forward_delay 0 mcast_snooping 0
 END
 
 nsenter --target=${pid_more} --net sh -c 'echo 1 >/proc/sys/net/ipv6/conf/more-5172e/disable_ipv6'
 
 nsenter --target=${pid_more} --net ip -batch - <<END
-link set dev more-5172e alias qlan:edit:bridge/more up
+link set dev more-5172e mtu 1500 alias qlan:edit:bridge/more up
 END
 
 # dnsmasq/lan ends

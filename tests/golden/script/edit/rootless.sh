@@ -63,13 +63,13 @@ link set dev lan type bridge forward_delay 0 hello_time 200 max_age 2000 stp_sta
 END
 
 nsenter --target=${pid_more} --user --net --preserve-credentials ip -batch - <<END
-link add name more address 52:43:db:1a:36:86 mtu 1500 group 1902960154 type bridge stp_state 0 forward_delay 0 mcast_snooping 0
+link add name more address 52:43:db:1a:36:86 group 1902960154 type bridge stp_state 0 forward_delay 0 mcast_snooping 0
 END
 
 nsenter --target=${pid_more} --user --net --preserve-credentials sh -c 'echo 1 >/proc/sys/net/ipv6/conf/more/disable_ipv6'
 
 nsenter --target=${pid_more} --user --net --preserve-credentials ip -batch - <<END
-link set dev more alias qlan:edit:bridge/more up
+link set dev more mtu 1500 alias qlan:edit:bridge/more up
 END
 
 # dnsmasq/lan ends

@@ -54,17 +54,17 @@ link set dev lo up
 END
 
 nsenter --target=${pid_0net} --user --net --preserve-credentials ip -batch - <<END
-link add name 0net address 52:65:f1:c1:96:7d mtu 1500 group 1902916825 type bridge stp_state 0 forward_delay 0 mcast_snooping 0
+link add name 0net address 52:65:f1:c1:96:7d group 1902916825 type bridge stp_state 0 forward_delay 0 mcast_snooping 0
 END
 
 nsenter --target=${pid_0net} --user --net --preserve-credentials sh -c 'echo 1 >/proc/sys/net/ipv6/conf/0net/disable_ipv6'
 
 nsenter --target=${pid_0net} --user --net --preserve-credentials ip -batch - <<END
-link set dev 0net alias qlan:odd-names:bridge/0net up
+link set dev 0net mtu 1500 alias qlan:odd-names:bridge/0net up
 END
 
 nsenter --target=${pid_realm} --user --net --preserve-credentials ip -batch - <<END
-link add name a-network-1a58e address 52:1c:7f:51:f1:c5 mtu 1500 group 1902916825 type bridge stp_state 0 forward_delay 0 mcast_snooping 0
+link add name a-network-1a58e address 52:1c:7f:51:f1:c5 group 1902916825 type bridge stp_state 0 forward_delay 0 mcast_snooping 0
 END
 
 nsenter --target=${pid_realm} --user --net --preserve-credentials sh -c 'echo 0 >/proc/sys/net/ipv6/conf/a-network-1a58e/accept_ra'
@@ -78,17 +78,17 @@ nsenter --target=${pid_realm} --user --net --preserve-credentials sh -c 'echo 0 
 nsenter --target=${pid_realm} --user --net --preserve-credentials sh -c 'echo 0 >/proc/sys/net/ipv6/conf/a-network-1a58e/disable_ipv6'
 
 nsenter --target=${pid_realm} --user --net --preserve-credentials ip -batch - <<END
-link set dev a-network-1a58e alias qlan:odd-names:bridge/a-network-of-thirty-two-letters1 up
+link set dev a-network-1a58e mtu 1500 alias qlan:odd-names:bridge/a-network-of-thirty-two-letters1 up
 END
 
 nsenter --target=${pid_pit} --user --net --preserve-credentials ip -batch - <<END
-link add name pit address 52:f5:f8:9b:41:db mtu 1500 group 1902916825 type bridge stp_state 0 forward_delay 0 mcast_snooping 0
+link add name pit address 52:f5:f8:9b:41:db group 1902916825 type bridge stp_state 0 forward_delay 0 mcast_snooping 0
 END
 
 nsenter --target=${pid_pit} --user --net --preserve-credentials sh -c 'echo 1 >/proc/sys/net/ipv6/conf/pit/disable_ipv6'
 
 nsenter --target=${pid_pit} --user --net --preserve-credentials ip -batch - <<END
-link set dev pit alias qlan:odd-names:bridge/pit up
+link set dev pit mtu 1500 alias qlan:odd-names:bridge/pit up
 END
 
 nsenter --target=${pid_0net} --user --net --preserve-credentials ip -batch - <<END

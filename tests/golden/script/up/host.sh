@@ -29,17 +29,17 @@ pid_back=$(pid_of /run/user/1000/qlan/up/namespace/back)
 
 nsenter --target=${pid_back} --net ip -batch - <<END
 link set dev lo up
-link add name back-796d8 address 52:8d:fc:af:0d:18 mtu 1500 group 1902964336 type bridge stp_state 0 forward_delay 0 mcast_snooping 0
+link add name back-796d8 address 52:8d:fc:af:0d:18 group 1902964336 type bridge stp_state 0 forward_delay 0 mcast_snooping 0
 END
 
 nsenter --target=${pid_back} --net sh -c 'echo 1 >/proc/sys/net/ipv6/conf/back-796d8/disable_ipv6'
 
 nsenter --target=${pid_back} --net ip -batch - <<END
-link set dev back-796d8 alias qlan:up:bridge/back up
+link set dev back-796d8 mtu 1500 alias qlan:up:bridge/back up
 END
 
 ip -batch - <<END
-link add name lan-f6128 address 52:fe:94:e7:a5:a8 mtu 1500 group 1902964336 type bridge stp_state 0 forward_delay 0 mcast_snooping 0
+link add name lan-f6128 address 52:fe:94:e7:a5:a8 group 1902964336 type bridge stp_state 0 forward_delay 0 mcast_snooping 0
 END
 
 sh -c 'echo 0 >/proc/sys/net/ipv6/conf/lan-f6128/accept_ra'
@@ -53,7 +53,7 @@ sh -c 'echo 0 >/proc/sys/net/ipv6/conf/lan-f6128/accept_dad'
 sh -c 'echo 0 >/proc/sys/net/ipv6/conf/lan-f6128/disable_ipv6'
 
 ip -batch - <<END
-link set dev lan-f6128 alias qlan:up:bridge/lan up
+link set dev lan-f6128 mtu 1500 alias qlan:up:bridge/lan up
 END
 
 nsenter --target=${pid_back} --net ip -batch - <<END

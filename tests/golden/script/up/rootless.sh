@@ -39,17 +39,17 @@ pid_back=$(pid_of /run/user/1000/qlan/up/namespace/back)
 
 nsenter --target=${pid_back} --user --net --preserve-credentials ip -batch - <<END
 link set dev lo up
-link add name back address 52:8d:fc:af:0d:18 mtu 1500 group 1902964336 type bridge stp_state 0 forward_delay 0 mcast_snooping 0
+link add name back address 52:8d:fc:af:0d:18 group 1902964336 type bridge stp_state 0 forward_delay 0 mcast_snooping 0
 END
 
 nsenter --target=${pid_back} --user --net --preserve-credentials sh -c 'echo 1 >/proc/sys/net/ipv6/conf/back/disable_ipv6'
 
 nsenter --target=${pid_back} --user --net --preserve-credentials ip -batch - <<END
-link set dev back alias qlan:up:bridge/back up
+link set dev back mtu 1500 alias qlan:up:bridge/back up
 END
 
 nsenter --target=${pid_realm} --user --net --preserve-credentials ip -batch - <<END
-link add name lan address 52:fe:94:e7:a5:a8 mtu 1500 group 1902964336 type bridge stp_state 0 forward_delay 0 mcast_snooping 0
+link add name lan address 52:fe:94:e7:a5:a8 group 1902964336 type bridge stp_state 0 forward_delay 0 mcast_snooping 0
 END
 
 nsenter --target=${pid_realm} --user --net --preserve-credentials sh -c 'echo 0 >/proc/sys/net/ipv6/conf/lan/accept_ra'
@@ -63,7 +63,7 @@ nsenter --target=${pid_realm} --user --net --preserve-credentials sh -c 'echo 0 
 nsenter --target=${pid_realm} --user --net --preserve-credentials sh -c 'echo 0 >/proc/sys/net/ipv6/conf/lan/disable_ipv6'
 
 nsenter --target=${pid_realm} --user --net --preserve-credentials ip -batch - <<END
-link set dev lan alias qlan:up:bridge/lan up
+link set dev lan mtu 1500 alias qlan:up:bridge/lan up
 END
 
 nsenter --target=${pid_back} --user --net --preserve-credentials ip -batch - <<END

@@ -41,7 +41,7 @@ link set dev lo up
 END
 
 ip -batch - <<END
-link add name lan-4a46c address 52:6a:dc:18:17:ba mtu 1500 group 1902917941 type bridge stp_state 0 forward_delay 0 mcast_snooping 0
+link add name lan-4a46c address 52:6a:dc:18:17:ba group 1902917941 type bridge stp_state 0 forward_delay 0 mcast_snooping 0
 END
 
 sh -c 'echo 0 >/proc/sys/net/ipv6/conf/lan-4a46c/accept_ra'
@@ -55,7 +55,7 @@ sh -c 'echo 0 >/proc/sys/net/ipv6/conf/lan-4a46c/accept_dad'
 sh -c 'echo 0 >/proc/sys/net/ipv6/conf/lan-4a46c/disable_ipv6'
 
 ip -batch - <<END
-link set dev lan-4a46c alias qlan:wire:bridge/lan up
+link set dev lan-4a46c mtu 1500 alias qlan:wire:bridge/lan up
 addr add 10.76.88.1/24 dev lan-4a46c
 addr add fdbb:4d6a:cff1:124d::1/64 dev lan-4a46c nodad
 END

@@ -51,7 +51,7 @@ link set dev lo up
 END
 
 nsenter --target=${pid_realm} --user --net --preserve-credentials ip -batch - <<END
-link add name lan address 52:6a:dc:18:17:ba mtu 1500 group 1902917941 type bridge stp_state 0 forward_delay 0 mcast_snooping 0
+link add name lan address 52:6a:dc:18:17:ba group 1902917941 type bridge stp_state 0 forward_delay 0 mcast_snooping 0
 END
 
 nsenter --target=${pid_realm} --user --net --preserve-credentials sh -c 'echo 0 >/proc/sys/net/ipv6/conf/lan/accept_ra'
@@ -65,7 +65,7 @@ nsenter --target=${pid_realm} --user --net --preserve-credentials sh -c 'echo 0 
 nsenter --target=${pid_realm} --user --net --preserve-credentials sh -c 'echo 0 >/proc/sys/net/ipv6/conf/lan/disable_ipv6'
 
 nsenter --target=${pid_realm} --user --net --preserve-credentials ip -batch - <<END
-link set dev lan alias qlan:wire:bridge/lan up
+link set dev lan mtu 1500 alias qlan:wire:bridge/lan up
 addr add 10.76.88.1/24 dev lan
 addr add fdbb:4d6a:cff1:124d::1/64 dev lan nodad
 END
