@@ -111,7 +111,7 @@ NETWORK = {
     ),
     "ipv6": Key("ipv6", "IPv6 beside IPv4: true, or the prefix. Default: as `dhcp`."),
     "dns": Key("dns", "Answer for the names of guests, as NAME and NAME.LAB. Default: true."),
-    "mtu": Key("mtu", "The largest packet in bytes. Default: 1500, as root no more than the way outside has, without root up to 65500."),
+    "mtu": Key("mtu", "The largest packet in bytes. Default: 1500; as root the way outside's, rootless up to 65500."),
     "bridge_name": Key("interface", "The bridge's interface name, at most 15 letters. Default: made of the network's."),
     "reach": Key("domains", "nat, routed: other such networks of the file whose guests may be reached from this one."),
     "proxy_arp": Key("flag", "routed: answer for the guests on the uplink (ARP and ND), so that nobody there needs a "
