@@ -9,6 +9,11 @@ import re
 from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv4Network
 
+try:  # hashlib's own; by way of hashlib it takes OpenSSL along, 4 ms of every verb
+    from _blake2 import blake2s
+except ImportError:
+    from hashlib import blake2s
+
 MARK = "qlan"  # the first word of the alias of a link of ours
 QDISC_HANDLE = 0x716C  # "ql": the number of a queueing discipline of ours; the next two too, in and over another
 NETEM_HANDLE = QDISC_HANDLE + 1
@@ -16,6 +21,7 @@ BUCKET_IN_NETEM = QDISC_HANDLE + 2
 MODEL_ALIASES = {"virtio": "virtio-net-pci", "ne2k": "ne2k_pci", "usb": "usb-net"}  # as people say them -> as QEMU does
 INTERFACE_NAME_MAX = 15  # IFNAMSIZ - 1, linux/if.h
 LINK_GROUPS = 0x716C_0000, 0x716C_FFFF  # the link groups of labs: "ql" and 16 bits
+GOING = 0x0001_0000  # what is added to the group of a lab's links that go, so that they go together
 NAME_MAX = 32  # labs, networks, guests: so that paths of sockets stay under sockaddr_un's 108 bytes
 
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?", re.ASCII)
@@ -42,14 +48,22 @@ def is_name(text: str) -> bool:
     return len(text) <= NAME_MAX and _NAME.fullmatch(text) is not None
 
 
+def digest(*salt: str, size: int) -> bytes:
+    """So many bytes, the same for the same words (RFC 7693's BLAKE2s of them)."""
+    return digest_of("\0".join(salt).encode(), size=size)
+
+
+def digest_of(data: bytes, *, size: int) -> bytes:
+    """The same of any data."""
+    return blake2s(data, digest_size=size).digest()
+
+
 def interface_name(stem: str, salt: str) -> str:
     """A kernel interface name that says where it belongs and is unique on the machine.
 
     stem: what a reader should recognise (a name, perhaps with a number).  salt: what makes it unique (lab and key).
     """
-    import hashlib
-
-    tail = "-" + hashlib.blake2s(salt.encode(), digest_size=3).hexdigest()[:5]
+    tail = "-" + digest(salt, size=3).hex()[:5]
     return stem[: INTERFACE_NAME_MAX - len(tail)].rstrip("-.") + tail
 
 
@@ -60,10 +74,7 @@ def fits_interface(name: str) -> bool:
 
 def derived_mac(*salt: str) -> str:
     """The same words give the same MAC: unicast, locally administered (0x52), 40 bits of hash."""
-    import hashlib
-
-    digest = hashlib.blake2s("\0".join(salt).encode(), digest_size=5).digest()
-    return ":".join(f"{byte:02x}" for byte in (0x52, *digest))
+    return ":".join(f"{byte:02x}" for byte in (0x52, *digest(*salt, size=5)))
 
 
 def parse_mac(text: str) -> str:
@@ -86,7 +97,7 @@ def interface_id(mac: str) -> int:
 
 def link_group(lab: str) -> int:
     """The link group (`ip link ... group N`) of a lab's interfaces: 0x716c ("ql") and 16 bits of the lab's name."""
-    import zlib  # not hashlib, which costs `qlan status` 4 ms: 16 bits cannot be unique anyway
+    import zlib  # 16 bits cannot be unique anyway
 
     return LINK_GROUPS[0] | zlib.crc32(lab.encode()) & 0xFFFF
 

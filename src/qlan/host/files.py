@@ -6,7 +6,7 @@ import contextlib
 import os
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from msgspec.json import decode as parse_json
 
@@ -52,10 +52,13 @@ def _make_folder(path: Path) -> None:
         path.chmod(0o755)
 
 
-def read_json(path: Path) -> Any:
-    """The data in a file of ours, or None if there is no such file or it was cut off."""
+def read_json(path: Path, kind: Any = Any) -> Any:
+    """The data in a file of ours, or None if there is no such file or it was cut off.
+
+    kind: a Struct with what is wanted of it; the rest is not made.
+    """
     try:
-        return parse_json(path.read_text(encoding="utf-8"))
+        return parse_json(path.read_bytes(), type=kind)
     except (FileNotFoundError, NotADirectoryError, ValueError):
         return None
     except OSError as error:
@@ -86,15 +89,30 @@ def remove(path: Path) -> None:
     """Remove a folder or a file of ours; gone already is fine."""
     try:
         if path.is_dir() and not path.is_symlink():
-            import shutil
-
-            shutil.rmtree(path)
+            _remove_folder(path)
         else:
             path.unlink(missing_ok=True)
     except FileNotFoundError:
         return
     except OSError as error:
         raise explained(error, path) from error
+
+
+def _remove_folder(path: Path) -> None:
+    """As shutil.rmtree does it, which takes all compression modules along: 4 ms of every `qlan down`."""
+
+    def fail(error: OSError) -> NoReturn:
+        raise error
+
+    for _, folders, others, fd in os.fwalk(path, topdown=False, onerror=fail):
+        for name in others:
+            os.unlink(name, dir_fd=fd)
+        for name in folders:
+            try:
+                os.rmdir(name, dir_fd=fd)
+            except NotADirectoryError:  # a link to a folder
+                os.unlink(name, dir_fd=fd)
+    path.rmdir()
 
 
 def explained(error: OSError, path: Path) -> HostError:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from ipaddress import IPv4Interface, IPv6Interface
 
 from qlan.errors import HostError
 from qlan.facts.machine import QemuFacts
-from qlan.names import device_name
+from qlan.names import device_name, digest
 from qlan.networks import bridge as bridge_kind
 from qlan.networks import lan, macvtap, shaping, wire
 from qlan.render import passt
@@ -307,7 +306,7 @@ def _seed(guest: topology.Guest, site: lan.Site) -> tuple[tuple[str, str], ...]:
             how["addresses"] = [str(one) for one in static]
         how |= {"dhcp4": _has_dhcp(nic, site), "dhcp6": _has_dhcp6(nic, site), "optional": True}
         ethernets[f"nic{index}"] = how
-    identity = hashlib.blake2s("\0".join([site.topology.lab, guest.name, *macs]).encode(), digest_size=8).hexdigest()
+    identity = digest(site.topology.lab, guest.name, *macs, size=8).hex()
     return (
         ("meta-data", json.dumps({"instance-id": f"qlan-{identity}", "local-hostname": guest.name}) + "\n"),
         ("user-data", "#cloud-config\n{}\n"),

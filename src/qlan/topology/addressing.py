@@ -7,7 +7,6 @@ moving their neighbours.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv4Network, IPv6Address
 
@@ -121,7 +120,7 @@ def _address_key(guest: str, index: int, network: str) -> str:
 
 
 def _hashed(*salt: str) -> int:
-    return int.from_bytes(hashlib.blake2s("\0".join(salt).encode(), digest_size=4).digest())
+    return int.from_bytes(names.digest(*salt, size=4))
 
 
 def _pick_subnets(topology: Topology, picks: Picks, facts: Facts) -> dict[str, IPv4Network]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable
 from contextlib import suppress
 
+from qlan import names
 from qlan.errors import UsageError
 from qlan.facts.found import FoundQemu
 from qlan.topology.model import Guest, Nic, Topology, UserNetwork
@@ -88,7 +88,7 @@ def least(topology: Topology, changes: tuple[Change, ...], guest: str) -> tuple[
 def base_of(topology: Topology, guest: str) -> str:
     """A digest of what the topology says of a guest, wherever in the file; "": it does not know it."""
     found = [one for one in topology.guests if one.name == guest]
-    return hashlib.sha256(repr(bare(asdict(found[0]))).encode()).hexdigest()[:16] if found else ""
+    return names.digest(repr(bare(asdict(found[0]))), size=8).hex() if found else ""
 
 
 def bare(value: object) -> object:

@@ -6,7 +6,6 @@ and these are a hash of the seed and the lab's name, so that two labs that meet 
 
 from __future__ import annotations
 
-import hashlib
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 from qlan import names
@@ -105,4 +104,4 @@ def _free(lab: str, name: str, seed: str, taken: _Taken) -> IPv6Network:
 
 
 def _hashed(size: int, *salt: str) -> int:
-    return int.from_bytes(hashlib.blake2s("\0".join(("ipv6", *salt)).encode(), digest_size=size).digest())
+    return int.from_bytes(names.digest("ipv6", *salt, size=size))
