@@ -18,13 +18,14 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec.json import decode as parse_json
 
+from qlan import names
 from qlan.errors import ConflictError
 from qlan.host import files
 from qlan.realm import Realm
 from qlan.render.layout import Layout
 from qlan.resources import codec
 from qlan.resources.model import Forwarding, Ifb, Outlet, Partition, PortMap, Relay, Resource, Resources, Shaping
-from qlan.values import Value, asdict, field, replace
+from qlan.values import Struct, Value, asdict, field, replace
 
 if TYPE_CHECKING:
     from qlan.topology.bends import Bends
@@ -52,6 +53,12 @@ class Record(Value):
     bends: Bends | None = None
     bases: dict[str, str] = field(default_factory=dict)
     of_file: Resources = field(default_factory=dict)
+
+
+class _Head(Struct):
+    """What of a record tells whose it is."""
+
+    source: str | None = None
 
 
 @contextmanager
@@ -96,10 +103,8 @@ def is_held(path: Path) -> bool:
 
 def digest(path: Path) -> str:
     """Of a file's text; "" if it cannot be read."""
-    import hashlib
-
     try:
-        return hashlib.blake2s(path.read_bytes()).hexdigest()
+        return names.digest_of(path.read_bytes(), size=32).hex()
     except OSError:
         return ""
 
@@ -348,8 +353,8 @@ def labs(layout: Layout) -> list[str]:
 def find_lab(layout: Layout, source: Path) -> str | None:
     """The lab of this user that is up from a file."""
     for name in labs(layout):
-        data = files.read_json(layout.run_root / name / "lab.json")
-        if isinstance(data, dict) and data.get("source") == str(source):
+        head = files.read_json(layout.run_root / name / "lab.json", _Head)
+        if head and head.source == str(source):
             return name
     return None
 
