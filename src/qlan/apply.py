@@ -89,11 +89,13 @@ def apply(
         before = host.read()
     todo = plan(wanted, before, replace=replace)
     try:
-        for steps in batches(todo):
+        groups = batches(todo)
+        for steps in groups:
             host.run(steps, wanted)
+            if steps is groups[-1]:
+                host.finish()
             if progress:
                 progress(steps)
-        host.finish()
         if todo:
             verify(wanted, host)
     except DriftError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from itertools import groupby
 from types import TracebackType
 
@@ -27,7 +28,9 @@ class RealHost:
         self.layout = layout
         self.rootless = rootless
         self._known = dict(known)
+        self._there: Resources = {}
         self._executor = Executor(layout, rootless=rootless, grace_s=grace_s)
+        self._reading = ExitStack()  # what is being asked already
 
     def __enter__(self) -> RealHost:
         return self
@@ -35,24 +38,30 @@ class RealHost:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._reading.close()
         self._executor.close()
 
     def read(self) -> Resources:
         """What is there now, by key; a TAP that no machine took would not stay, and is let go of first."""
         self._executor.close()
-        return present.read(self.layout, self._known, journal.read_intents(self.layout))
+        with self._reading:  # what was asked already is for once
+            self._there = present.read(self.layout, self._known, journal.read_intents(self.layout))
+        return self._there
 
     def run(self, steps: Sequence[Step], resources: Mapping[str, Resource]) -> None:
         """Write the intent down, then do it."""
+        self._reading.close()
         making = [step.after for step in steps if step.after is not None and step.action is Action.CREATE]
         if making:
             journal.intend(self.layout, making)
             self._known |= {one.key: one for one in making}
         self._executor.finish({key for step in steps if step.after is not None for key in step.after.needs})
-        self._executor.run(commands(steps, Scene(self.layout, resources, self.rootless)))
+        self._executor.run(commands(steps, Scene(self.layout, resources, self.rootless, self._there)))
 
     def finish(self) -> None:
-        """Wait for what was begun while the next steps were done."""
+        """Wait for what was begun while the next steps were done; for guests while the rest is read already."""
+        if self._executor.awaits_guests_alone:
+            self._reading.enter_context(present.reading(self.layout, self._known.values()))
         self._executor.finish()
 
     def hurry(self) -> None:

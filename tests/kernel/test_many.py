@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 
 from .place import IS_ROOT, Place
 
@@ -28,3 +29,27 @@ def test_more_taps_than_files_may_be_open(place: Place) -> None:
     assert place.plan(place.folder / "qlan.yaml") == []
     place.qlan("down", "--force")
     assert place.snapshot() == before
+
+
+def test_one_guest_s_taps_go_together_and_the_others_stay(place: Place) -> None:
+    """By force, and after it was asked in vain: all of what a guest has goes, and nothing of its neighbours."""
+    file = place.folder / "qlan.yaml"
+    file.write_text(LAB)
+    before = place.snapshot()
+    place.qlan("up", "--no-wait")
+    place.qlan("down", "--force", "g0")
+    assert missing(place, file) == {"g0"}
+    place.qlan("up", "--no-wait")
+    place.qlan("down", "--grace", "1", "g1", "g2")  # paused, they hear no button
+    assert missing(place, file) == {"g1", "g2"}
+    place.qlan("down", "--force")
+    assert place.snapshot() == before
+
+
+def missing(place: Place, file: Path) -> set[str]:
+    """The guests of which something is not there; all of their TAPs then."""
+    lines = place.plan(file)
+    found = {line.split()[1].split("/")[1] for line in lines}
+    taps = [line for line in lines if line.startswith("+ tap/")]
+    assert len(taps) == NICS * len(found)
+    return found

@@ -18,14 +18,13 @@ from types import TracebackType
 from typing import TypeVar
 
 from qlan.errors import CommandFailed, ConflictError, HostError
-from qlan.host import conntrack, files, guest, machine, packet, process, relay, wire
+from qlan.host import conntrack, files, guest, link, machine, packet, process, relay, wire
 from qlan.host.macvtap import open_macvtaps
 from qlan.host.namespace import explain_denied, find_holder, holder
 from qlan.host.process import STOP_GRACE_S
 from qlan.host.run import Running, run, run_all, shown, tool
-from qlan.host.tap import open_taps
+from qlan.host.tap import open_taps, remove_taps
 from qlan.host.vhost import open_vhosts
-from qlan.names import link_group
 from qlan.render.command import (
     HERE,
     Adopt,
@@ -107,7 +106,7 @@ class Executor:
         self.rootless = rootless
         self.grace_s = grace_s
         self._taps: dict[tuple[str, str], int] = {}
-        self._behind: dict[str, Running] = {}  # by the key of what it makes
+        self._behind: dict[str, Running | machine.Started] = {}  # by the key of what it makes
 
     def __enter__(self) -> Executor:
         return self
@@ -121,11 +120,17 @@ class Executor:
         """Let go of the TAPs that no machine took, and end what was begun and nobody waited for."""
         while self._behind:
             self._behind.popitem()[1].end()
-        while self._taps:
-            os.close(self._taps.popitem()[1])
+        try:
+            self._remove_taps(self._taps)
+        finally:
+            while self._taps:
+                os.close(self._taps.popitem()[1])
 
     def run(self, commands: Sequence[Command]) -> None:
-        """All of them, in order; the first failure is raised, and nothing after it is done."""
+        """All of them, in order; the first failure is raised, and nothing after it is done.
+
+        For guests that are started last nobody has waited yet: `finish` does.
+        """
         runners: dict[type[Command], Callable[[Sequence[Command]], None]] = {
             Ip: self._typed(self._ip, Ip),
             Sysctl: self._typed(self._sysctl, Sysctl),
@@ -154,6 +159,7 @@ class Executor:
             Qmp: self._typed(self._qmp, Qmp),
         }
         for kind, group in _batches(commands):
+            self.finish(self._booting())
             if kind in (Nft, Save, Disconnect):  # these have an order among themselves
                 self.finish({key for key in self._behind if key.startswith(_RULES)})
             runners[kind](group)
@@ -168,8 +174,9 @@ class Executor:
                 continue
             force = ["-force"] if all(one.gone_is_fine for one in batch) else []
             lines = [self._filled(one.line) for one in batch]
-            if force and program == "ip" and self._is_whole_group(namespace, lines):
-                lines = [f"link del group {link_group(self.layout.lab)}"]
+            doomed = [line.removeprefix(_DELETE) for line in lines if line.startswith(_DELETE)]
+            if force and 2 <= len(doomed) == len(lines):
+                lines = link.removal(doomed, self.layout.lab)
             text = "".join(line + "\n" for line in lines)
             argv = [*self._entered(namespace), program, *force, "-batch", "-"]
             try:
@@ -203,18 +210,6 @@ class Executor:
         for namespace, group in _by_namespace(commands):
             packet.save(group, self._entered(namespace))
 
-    def _is_whole_group(self, namespace: str, lines: Sequence[str]) -> bool:
-        """Whether these are removals of all links that carry the lab's group, and of no others.
-
-        Removed one by one each link costs the kernel a grace period (16 to 40 ms), all at once they share it.
-        """
-        doomed = {line.removeprefix(_DELETE) for line in lines if line.startswith(_DELETE)}
-        if len(doomed) < 2 or len(doomed) < len(lines):
-            return False
-        argv = [*self._entered(namespace), "ip", "-br", "link", "show", "group", str(link_group(self.layout.lab))]
-        shown_names = {line.split()[0].partition("@")[0] for line in run(argv).stdout.splitlines() if line.strip()}
-        return bool(shown_names) and shown_names <= doomed
-
     def _open_taps(self, commands: list[OpenTap]) -> None:
         for namespace, group in _by_namespace(commands):
             names = [one.name for one in group]
@@ -246,6 +241,11 @@ class Executor:
     def _words(self, command: Run) -> list[str]:
         return [*machine.as_user(command.run_as), *map(self._filled, command.argv)]
 
+    @property
+    def awaits_guests_alone(self) -> bool:
+        """Whether all else is as it will be."""
+        return bool(self._behind) and len(self._booting()) == len(self._behind)
+
     def finish(self, needed: Collection[str] | None = None) -> None:
         """Wait for what was begun and others need not wait for.  needed: only that which makes one of these."""
         for key in [key for key in self._behind if needed is None or key in needed]:
@@ -262,11 +262,12 @@ class Executor:
                 raise HostError(words[0] if words else error.what, where=where) from error
 
     def _boot(self, commands: list[Boot]) -> None:
-        started = [
-            machine.start(one, [self._taps.pop(tap) for tap in one.taps] + self._others(one)) for one in commands
-        ]
-        for one in started:
-            one.wait_ready()
+        for one in commands:
+            taps = [self._taps.pop(tap) for tap in one.taps]
+            self._behind[f"machine/{one.guest}"] = machine.start(one, taps + self._others(one))
+
+    def _booting(self) -> set[str]:
+        return {key for key, one in self._behind.items() if isinstance(one, machine.Started)}
 
     def _others(self, boot: Boot) -> list[int]:
         """What a QEMU gets beside its TAPs."""
@@ -275,7 +276,15 @@ class Executor:
 
     def _stop(self, commands: list[Stop]) -> None:
         machine.ask_to_stop(commands, self.grace_s)
-        process.end({pid: one.what for one in commands if (pid := self._find(one)) is not None}, grace_s=3.0)
+        left = {pid: one for one in commands if (pid := self._find(one)) is not None}
+        self._remove_taps([tap for one in left.values() for tap in one.taps])
+        process.end({pid: one.what for pid, one in left.items()}, grace_s=3.0)
+
+    def _remove_taps(self, taps: Collection[tuple[str, str]]) -> None:
+        for namespace in {namespace for namespace, _ in taps}:
+            if not namespace or find_holder(self.layout, namespace) is not None:
+                names = [name for where, name in taps if where == namespace]
+                remove_taps(names, self.layout.lab, enter=self._entered(namespace))
 
     def _release(self, commands: list[Release]) -> None:
         found = {pid: one.key for one in commands if (pid := find_holder(self.layout, one.key)) is not None}
@@ -453,7 +462,7 @@ def _explain_ip(error: CommandFailed, batch: list[Ip], argv: list[str]) -> None:
         if not words:
             return
     number = re.search(r"Command failed -:(\d+)", error.stderr)
-    line = batch[int(number[1]) - 1].line if number else batch[0].line
+    line = batch[min(int(number[1]), len(batch)) - 1].line if number else batch[0].line
     what = words[-1] if words else error.what
     where = shown([*argv[: -2 - argv.count("-force")], *line.split()])
     if "File exists" in what:

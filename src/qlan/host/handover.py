@@ -62,7 +62,7 @@ def main() -> int:
     for pid, _, end in (one.partition(":") for one in args.end):
         taps += wire.open_ends(int(pid), [int(end)])
     taps += open_vhosts(args.vhosts)
-    machine.start(boot, taps).wait_ready()
+    machine.start(boot, taps).wait()
     return 0
 
 

@@ -32,7 +32,7 @@ class Started(Value):
     boot: Boot
     monitor: socket.socket
 
-    def wait_ready(self) -> None:
+    def wait(self) -> None:
         """Wait until QMP answers, then send what the machine is to be told; GuestFailed with QEMU's own words.
 
         Its greeting alone says little: it comes before the devices are made.
@@ -57,6 +57,10 @@ class Started(Value):
             from qlan.qmp.monitor import execute
 
             execute(self.boot.sockets[0], [(call.name, dict(call.arguments)) for call in self.boot.then])
+
+    def end(self) -> None:
+        """Wait no longer; QEMU stays as it is."""
+        self.monitor.close()
 
     def _failure(self) -> GuestFailed:
         lines = self.boot.log.read_text(encoding="utf-8", errors="replace").strip().splitlines()

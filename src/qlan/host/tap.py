@@ -11,12 +11,15 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from qlan.errors import ConflictError, Denied, HostError
+from qlan.errors import ConflictError, Denied, HostError, QlanError
+from qlan.host import link
 from qlan.host.namespace import open_inside
+from qlan.host.run import run
 
 _TUN = "/dev/net/tun"
 _TUNSETIFF = 0x400454CA
 _IFF_TAP, _IFF_NO_PI, _IFF_VNET_HDR, _IFF_TUN_EXCL = 0x0002, 0x1000, 0x4000, 0x8000
+_WORTH_IT = 3  # TAPs; starting a program takes a while, too
 _IFREQ = struct.Struct("16sH22x")
 
 
@@ -30,6 +33,16 @@ def open_taps(pid: int | None, names: Sequence[str]) -> list[int]:
         return open_inside(pid, lambda: _open_all(names))
     except OSError as error:
         raise _explained(error) from error
+
+
+def remove_taps(names: Sequence[str], lab: str, *, enter: Sequence[str]) -> None:
+    """Several at once, before their descriptors are closed, which is a removal one by one.
+
+    What is few or gone is left as it is.  enter: the words that lead to them.
+    """
+    if len(names) >= _WORTH_IT:
+        with suppress(QlanError):  # the descriptors take along what is left
+            run([*enter, "ip", "-force", "-batch", "-"], stdin="\n".join([*link.removal(names, lab), ""]))
 
 
 def _allow_descriptors(count: int) -> None:

@@ -183,8 +183,8 @@ class Stop(Value):
     """End a process that we started.
 
     mark: what is in its command line, for a record that is a pid file or was lost; inside: the key of the namespace in
-    which it counted its id ("": the machine's).  ask: the QMP socket on which to ask
-    first.
+    which it counted its id ("": the machine's).  ask: the QMP socket on which to ask first.  taps: namespaces and names
+    of those that go with it.
     """
 
     record: Path
@@ -192,6 +192,7 @@ class Stop(Value):
     mark: str = ""
     inside: str = ""
     ask: Path | None = None
+    taps: tuple[tuple[str, str], ...] = ()
 
 
 class Reload(Value):

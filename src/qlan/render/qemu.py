@@ -63,8 +63,9 @@ def create(machine: Machine, scene: Scene) -> list[Command]:
 def delete(machine: Machine, scene: Scene) -> list[Command]:
     """Asked by ACPI first; its files go when it is gone."""
     folder = scene.layout.guest(machine.guest)
+    taps = tuple((tap.namespace, tap.name) for tap in scene.taps_before(machine.guest))
     stop = Stop(folder / "process", machine.key, mark=scene.layout.machine_mark(machine.guest),
-                ask=scene.layout.qmp(machine.guest))  # fmt: skip
+                ask=scene.layout.qmp(machine.guest), taps=taps)  # fmt: skip
     return [stop, Remove(folder)]
 
 
