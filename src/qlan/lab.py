@@ -278,10 +278,10 @@ class Lab:
     ) -> UpReport:
         """Make it so.  guests: only these and what they need; restart: also where a running guest must be restarted."""
         from qlan.apply import read_without
-        from qlan.host import tools
+        from qlan.host import taken, tools
 
         start = time.monotonic()
-        with self.locked(), present.reading(self.layout, self._known.values()):
+        with self.locked(), present.reading(self.layout, self._known.values(), beside=taken.PROGRAMS):
             before = self.record
             self._read_again(before)
             wanted = self._scoped(guests)
@@ -455,7 +455,8 @@ class Lab:
 
     def _write_record(self, record: Record) -> None:
         """Its time says when the file was read; one that speaks of an older reading is no younger than any file."""
-        journal.write_record(self.layout, record)
+        if record != self.record:
+            journal.write_record(self.layout, record)
         if record.digest != self.digest:
             os.utime(self.layout.record, (0, 0))
 

@@ -11,6 +11,7 @@ from qlan import journal
 from qlan.host import files, present
 from qlan.host.execute import Executor
 from qlan.host.process import STOP_GRACE_S
+from qlan.host.run import outdate
 from qlan.planning.plan import Action, Step
 from qlan.render import table
 from qlan.render.command import Command, Stop
@@ -50,7 +51,7 @@ class RealHost:
 
     def run(self, steps: Sequence[Step], resources: Mapping[str, Resource]) -> None:
         """Write the intent down, then do it."""
-        self._reading.close()
+        outdate()
         making = [step.after for step in steps if step.after is not None and step.action is Action.CREATE]
         if making:
             journal.intend(self.layout, making)

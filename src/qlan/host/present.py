@@ -70,10 +70,15 @@ def read(layout: Layout, known: Mapping[str, Resource], intents: Iterable[Resour
 
 
 @contextmanager
-def reading(layout: Layout, known: Iterable[Resource] = ()) -> Iterator[None]:
-    """Within, most of what `read` asks other programs is being answered already, for its first time."""
+def reading(
+    layout: Layout, known: Iterable[Resource] = (), *, beside: Iterable[tuple[Sequence[str], str]] = ()
+) -> Iterator[None]:
+    """Within, most of what `read` asks other programs is being answered already, for its first time.
+
+    beside: what else will be run, as `run.ahead` takes it; what both ask for is asked once.
+    """
     everything = list(known)
-    with ahead(_programs(layout, _namespaces(layout, everything), everything)):
+    with ahead([*_programs(layout, _namespaces(layout, everything), everything), *beside]):
         yield
 
 

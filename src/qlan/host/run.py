@@ -26,6 +26,15 @@ class _Ahead(threading.local):
 
     def __init__(self) -> None:
         self.popens: dict[_Program, subprocess.Popen[str]] = {}
+        self.asked: dict[_Program, int] = {}  # how often it will still be
+        self.ended: dict[_Program, subprocess.CompletedProcess[str]] = {}
+
+    def drop(self, program: _Program) -> None:
+        """Nobody asks for it any more."""
+        self.asked.pop(program, None)
+        self.ended.pop(program, None)
+        if (popen := self.popens.pop(program, None)) is not None:
+            _end(popen)
 
 
 _ahead = _Ahead()
@@ -66,7 +75,11 @@ def run(
 
     In a process group of its own: a Ctrl-C is for us alone, who may be putting something back by just this program.
     """
-    popen = _ahead.popens.pop((tuple(argv), stdin), None)
+    program = (tuple(argv), stdin)
+    if (ended := _ahead.ended.get(program)) is not None:
+        _count(program, ended)
+        return ended
+    popen = _ahead.popens.pop(program, None)
     fed = popen is not None
     if popen is None:
         tool(argv[0])
@@ -80,12 +93,25 @@ def run(
         raise
     if popen.returncode not in ok:
         raise CommandFailed(list(argv), popen.returncode, stderr or stdout, shown=shown(argv, stdin))
-    return subprocess.CompletedProcess(list(argv), popen.returncode, stdout, stderr)
+    done = subprocess.CompletedProcess(list(argv), popen.returncode, stdout, stderr)
+    if fed:
+        _count(program, done)
+    return done
+
+
+def _count(program: _Program, done: subprocess.CompletedProcess[str]) -> None:
+    """It was asked for once more; what it said is kept for who else will ask."""
+    _ahead.asked[program] -= 1
+    if _ahead.asked[program]:
+        _ahead.ended[program] = done
+    else:
+        _ahead.drop(program)
 
 
 @contextmanager
 def ahead(programs: Iterable[tuple[Sequence[str], str]]) -> Iterator[None]:
-    """Start these, words and standard input, and go on: each is what a `run` of the same within gets, once.
+    """Start these, words and standard input, and go on: each is what a `run` of the same within gets, as often as it is
+    named here.
 
     For programs that only read: one that nobody asks for is ended, one that cannot be started is left to `run`, as are
     those beyond a few: each takes two descriptors of ours.
@@ -94,26 +120,34 @@ def ahead(programs: Iterable[tuple[Sequence[str], str]]) -> Iterator[None]:
     try:
         for words, stdin in programs:
             program = (tuple(words), stdin)
-            if len(_ahead.popens) == _AHEAD_MAX:
+            if program in started:
+                _ahead.asked[program] += 1
+            elif len(_ahead.popens) == _AHEAD_MAX:
                 break
-            if program not in _ahead.popens and len(stdin) <= _STDIN_MAX and find_tool(words[0]):
-                _start_ahead(program)
-                started.append(program)
+            elif program not in _ahead.asked and len(stdin) <= _STDIN_MAX and find_tool(words[0]):
+                with suppress(OSError):
+                    _start_ahead(program)
+                    started.append(program)
         yield
     finally:
         for program in started:
-            if (unasked := _ahead.popens.pop(program, None)) is not None:
-                _end(unasked)
+            _ahead.drop(program)
+
+
+def outdate() -> None:
+    """What was started ahead is of no use any more: something is about to change."""
+    for program in list(_ahead.asked):
+        _ahead.drop(program)
 
 
 def _start_ahead(program: _Program) -> None:
     words, stdin = program
-    with suppress(OSError):
-        _ahead.popens[program] = popen = _start(words, stdin=subprocess.PIPE if stdin else subprocess.DEVNULL)
-        assert popen.stdout
-        with suppress(OSError):  # who has too many pipes already: it waits for its reader then
-            fcntl.fcntl(popen.stdout, fcntl.F_SETPIPE_SZ, _STDOUT_BYTES)
-        _feed(popen, stdin)
+    _ahead.popens[program] = popen = _start(words, stdin=subprocess.PIPE if stdin else subprocess.DEVNULL)
+    _ahead.asked[program] = 1
+    assert popen.stdout
+    with suppress(OSError):  # who has too many pipes already: it waits for its reader then
+        fcntl.fcntl(popen.stdout, fcntl.F_SETPIPE_SZ, _STDOUT_BYTES)
+    _feed(popen, stdin)
 
 
 def _feed(popen: subprocess.Popen[str], stdin: str) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from qlan.errors import CommandFailed, MissingTool, NotInTime
-from qlan.host.run import Running, ahead, run
+from qlan.host.run import Running, ahead, outdate, run
 
 PID = ["sh", "-c", "echo $$; cat"]
 
@@ -33,6 +33,22 @@ def test_what_was_started_ahead_is_taken_once() -> None:
         first, second = (run(PID, stdin="fed\n").stdout.split() for _ in range(2))
     assert first == [pid, "fed"]
     assert second[1] == "fed" and second[0] != pid
+
+
+def test_what_two_will_ask_for_is_started_once() -> None:
+    with ahead([(PID, ""), (PID, "")]):
+        [pid] = children()
+        with ahead([(PID, "")]):
+            assert [run(PID).stdout.split() for _ in range(2)] == [[pid], [pid]]
+        assert run(PID).stdout.split() != [pid]
+
+
+def test_what_is_out_of_date_is_asked_anew() -> None:
+    with ahead([(PID, ""), (PID, ""), (["sleep", "60"], "")]):
+        old = run(PID).stdout
+        outdate()
+        assert children() == []
+        assert run(PID).stdout != old
 
 
 def test_other_words_or_another_input_is_another_program() -> None:
