@@ -28,8 +28,7 @@ class Site(Partly):
     namespace: str
     _members: dict[str, list[tuple[Guest, int, Nic]]] = field(default_factory=dict)
     _places: dict[str, int] = field(default_factory=dict)
-    _wide: dict[str, bool] = field(default_factory=dict)
-    UNCOMPARED: ClassVar[frozenset[str]] = frozenset({"_members", "_places", "_wide"})
+    UNCOMPARED: ClassVar[frozenset[str]] = frozenset({"_members", "_places"})
 
     def __post_init__(self) -> None:
         """Index: each of a thousand networks asks for its own of ten thousand guests."""
@@ -63,28 +62,17 @@ class Site(Partly):
         """The NICs on a network, in the file's order."""
         return self._members.get(network.name, ())
 
-    def is_wide(self, network: Network) -> bool:
-        """Whether all NICs on a network can be told an MTU beyond Ethernet's, and nothing speaks against it."""
-        if network.name not in self._wide:  # asked for each of a thousand NICs
-            self._wide[network.name] = all(_takes_wide(nic) for _, _, nic in self.members(network))
-        return self._wide[network.name]
-
-
-def _takes_wide(nic: Nic) -> bool:
-    """Of the models virtio's alone can be told one; iPXE has no memory for buffers of that size."""
-    return names.device_name(nic.model).startswith("virtio-net") and nic.mtu_bytes is None and not nic.boot
-
 
 def mtu_bytes(network: Network, site: Site) -> int | None:
     """What the network's frames may be, and its guests are told: as written, else that of the narrowest way outside.
 
-    None: Ethernet's own, and nobody is told.  The way of a rootless lab is pasta, which takes up guests' connections
+    None: Ethernet's own.  The way of a rootless lab is pasta, which takes up guests' connections
     itself and passes on as much at once as a frame holds: its frames are wide, as rootless Podman's are.
     """
     if network.mtu_bytes or network.kind not in OUTSIDE_KINDS:
         return network.mtu_bytes
     if site.namespace != HOST:
-        return WIDE_MTU if site.is_wide(network) else None
+        return WIDE_MTU if network.wide else None
     facts = site.facts
     ways = [network.uplink] if network.uplink else [*facts.uplinks, *(facts.uplinks6 if network.ipv6 else ())]
     least = min((facts.way_mtus.get(link, ETHERNET_MTU) for link in ways), default=ETHERNET_MTU)
@@ -162,7 +150,7 @@ def server(network: Network, site: Site, bridge: Bridge) -> Dnsmasq:
         reservations=tuple(_reservations(network, site)),
         hosts=tuple(_hosts(network, site)) if network.dns else (),
         dns=network.dns,
-        mtu_bytes=mtu_bytes(network, site),
+        mtu_bytes=bridge.mtu_bytes,
         ipv6=_ipv6_service(network, site),
         routes=network.dhcp.routes if network.dhcp else (),
         options=_options(network),

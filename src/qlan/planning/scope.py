@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from qlan.errors import ConflictError, UsageError
@@ -132,8 +132,9 @@ def for_up(full: Resources, before: Mapping[str, Resource], guests: Iterable[str
     keys = of_guests(full, guests)
     left = closure(of_guests(before, guests), before) & full.keys()  # networks that they were on forget them
     named = _with_servers(closure(keys, full) | keys | left, full)
+    resized = _resized(full, before, named)
     kept = {
-        key: _with_names(one, full.get(key))
+        key: _following(one, full.get(key), resized)
         for key, one in before.items()
         if key not in named and guest_of(one) not in set(guests)
     }
@@ -144,11 +145,28 @@ def for_up(full: Resources, before: Mapping[str, Resource], guests: Iterable[str
     return {key: wanted[key] for key in [*full, *kept] if key in wanted}  # in the file's order, whoever is named
 
 
-def _with_names(one: Resource, full: Resource | None) -> Resource:
-    """A server that stays as it is knows all the same who left its network, and who is where beyond it."""
-    if isinstance(one, Dnsmasq) and isinstance(full, Dnsmasq):
-        return replace(one, reservations=full.reservations, hosts=full.hosts)
+def _following(one: Resource, now: Resource | None, resized: Collection[str]) -> Resource:
+    """What stays as it is, but for what it shares with those that are named.
+
+    A server knows who left its network, and who is where beyond it; resized: TAPs on a bridge that has another MTU.
+    """
+    if isinstance(one, Dnsmasq) and isinstance(now, Dnsmasq):
+        return replace(one, reservations=now.reservations, hosts=now.hosts)
+    tap = one.backend.tap if isinstance(one, Nic) and isinstance(one.backend, TapBackend) else one.key
+    if tap in resized and isinstance(one, Tap | Nic) and isinstance(now, Tap | Nic):
+        return replace(one, mtu_bytes=now.mtu_bytes)
     return one
+
+
+def _resized(full: Resources, before: Mapping[str, Resource], named: Collection[str]) -> set[str]:
+    """The TAPs that follow their bridge to another MTU: what is longer would be lost on the way, and nobody says so."""
+    pairs = ((one, full.get(key)) for key, one in before.items() if isinstance(one, Tap))
+    return {
+        one.key
+        for one, now in pairs
+        if isinstance(now, Tap) and now.mtu_bytes != one.mtu_bytes and now.bridge == one.bridge
+        if any(need in named for need in one.needs if need.startswith("bridge/"))
+    }
 
 
 def _with_servers(keys: set[str], full: Mapping[str, Resource]) -> set[str]:

@@ -98,11 +98,10 @@ def _dhcp(server: Dnsmasq, scene: Scene) -> list[str]:
         # a network that is ours alone, with every fixed address known: nobody to ask for 3 s
         *([] if server.shared else ["no-ping"]),
         f"dhcp-option=option:router{f',{server.router}' if server.router else ''}",
+        f"dhcp-option=option:mtu,{server.mtu_bytes}",
     ]
     if not server.dns:
         lines.append("dhcp-option=option:dns-server")
-    if server.mtu_bytes:
-        lines.append(f"dhcp-option=option:mtu,{server.mtu_bytes}")
     ways = [f"{subnet},{gateway}" for subnet, gateway in server.routes]
     leads_out = any(subnet.prefixlen == 0 for subnet, _ in server.routes)
     if ways and server.router and not leads_out:  # RFC 3442: who reads this option does not read the router's
@@ -138,11 +137,10 @@ def _ipv6(server: Dnsmasq) -> list[str]:
         modes = [f"{ipv6.first}", f"{ipv6.last}", *(["slaac", "ra-names"] if ipv6.slaac else [])]
     else:
         modes = [f"{network.network_address}", "ra-stateless", "ra-names"]
-    mtu = f"mtu:{server.mtu_bytes}," if server.mtu_bytes else ""
     lifetime = "" if ipv6.router else ",0"
     return [
         "enable-ra",
-        f"ra-param={server.interface},{mtu}0{lifetime}",
+        f"ra-param={server.interface},mtu:{server.mtu_bytes},0{lifetime}",
         f"dhcp-range={','.join(modes)},{network.prefixlen},{server.lease_time_s}s",
         f"dhcp-option=option6:dns-server{f',[{ipv6.address.ip}]' if server.dns else ''}",
     ]

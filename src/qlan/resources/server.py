@@ -55,7 +55,7 @@ class Dnsmasq(Inside):
     hosts: tuple[tuple[str, IPv4Address | IPv6Address], ...] = ()
     dns: bool = True
     router: IPv4Address | None = None
-    mtu_bytes: int | None = None
+    mtu_bytes: int = 1500  # said always: who was told another must hear of it
     ipv6: Ipv6Service | None = None
     upstream: str = ""
     routes: tuple[tuple[IPv4Network, IPv4Address], ...] = ()

@@ -6,12 +6,12 @@ import re
 import stat
 from pathlib import Path
 
-from qlan.names import NAME_MAX
+from qlan.names import NAME_MAX, device_name
 from qlan.problems import Mark, Problem, TopologyError
 from qlan.topology.check import check_written, in_order
 from qlan.topology.document import compose
 from qlan.topology.guests import read_guests
-from qlan.topology.model import Network, Realm, Topology
+from qlan.topology.model import Network, Nic, Realm, Topology
 from qlan.topology.networks import read_networks
 from qlan.topology.reader import Fields, Reader
 from qlan.topology.scalars import parse_text, parse_word
@@ -46,18 +46,26 @@ def lab_name(folder: str) -> str:
 
 
 def _read_topology(fields: Fields, source: Path, reader: Reader) -> Topology:
-    networks, guests = fields.node("networks"), fields.node("guests")
+    nodes = fields.node("networks"), fields.node("guests")
+    networks = read_networks(nodes[0], reader) if nodes[0] else ()
+    guests = read_guests(nodes[1], reader) if nodes[1] else ()
+    narrow = {nic.network for guest in guests for nic in guest.nics if not _takes_wide(nic)}
     realm = fields.choice("realm")
     return Topology(
         lab=fields.value("lab", parse_text) or lab_name(source.parent.name),
-        networks=read_networks(networks, reader) if networks else (),
-        guests=read_guests(guests, reader) if guests else (),
+        networks=tuple(replace(one, wide=one.name not in narrow) for one in networks),
+        guests=guests,
         realm=Realm(realm) if realm else None,
         run_as=fields.value("user", parse_word),
         source=source,
         mark=fields.mark,
         marks=fields.marks,
     )
+
+
+def _takes_wide(nic: Nic) -> bool:
+    """Of the models virtio's alone can be told an MTU; iPXE has no memory for frames of such a size."""
+    return device_name(nic.model).startswith("virtio-net") and nic.mtu_bytes is None and not nic.boot
 
 
 def _further_problems(topology: Topology, reader: Reader) -> list[Problem]:

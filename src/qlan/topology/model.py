@@ -93,9 +93,10 @@ class Network(Partly):
     records: tuple[tuple[str, IPv4Address | IPv6Address], ...] = ()  # further names for DNS
     tftp: Path | None = None  # a folder that the DHCP server serves by TFTP
     bootfile: str | None = None  # what guests that boot from the network are told to fetch
+    wide: bool = False  # all NICs that the file puts on it can be told an MTU beyond Ethernet's
     mark: Mark | None = None
     marks: Marks = field(default_factory=dict)
-    UNCOMPARED: ClassVar[frozenset[str]] = frozenset({"marks"})
+    UNCOMPARED: ClassVar[frozenset[str]] = frozenset({"wide", "marks"})
 
 
 class UserNetwork(Value):

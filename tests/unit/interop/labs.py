@@ -81,7 +81,7 @@ def settled(text: str, file: str = "/lab/qlan.yaml") -> Settled:
 def data(value: Any) -> Any:
     """Dataclasses as dicts without marks, the realm and the file: what a file means, wherever it came from."""
     if isinstance(value, Value):
-        skipped = ("mark", "marks", "source", "realm", "_networks", "_guests", "_written6", "asked")
+        skipped = ("mark", "marks", "source", "realm", "_networks", "_guests", "_written6", "asked", "wide")
         return {name: data(getattr(value, name)) for name in value.__struct_fields__ if name not in skipped}
     return [data(one) for one in value] if isinstance(value, tuple) else value
 

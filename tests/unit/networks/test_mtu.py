@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from qlan.resources.model import Bridge, Dnsmasq, Nic, Tap
+from qlan.planning import scope
+from qlan.resources.model import Bridge, Dnsmasq, Nic, Resources, Tap
+from qlan.topology import load
+from qlan.topology.changes import Change, changed
 from qlan.topology.model import Realm
 from tests import samples
 
@@ -39,3 +42,37 @@ def test_all_guests_must_agree(other: str) -> None:
 def test_what_is_written_holds() -> None:
     assert mtus("out", Realm.ROOTLESS, more=", mtu: 9000") == {9000}
     assert mtus("out", Realm.ROOTLESS, more=", mtu: 1500") == {1500}
+
+
+TWO = """\
+lab: x
+networks: {out: {kind: nat, subnet: 10.1.0.0/24}}
+guests: {a: {kernel: k, nics: [out]}, b: {kernel: k, nics: [%s]}}
+"""
+
+
+def test_what_is_attached_by_hand_changes_nothing_for_the_others() -> None:
+    """Neither to less nor to more: the file's guests agreed on it."""
+    attached = Change("b", "attach", 1, "out", "e1000")
+    assert (
+        of_bridge(samples.expanded(changed(load.parse(TWO % "out", "/lab/qlan.yaml"), [attached]), Realm.ROOTLESS))
+        == WIDE
+    )
+    detached = Change("b", "detach", 0)
+    narrow = load.parse(TWO % "{network: out, model: e1000}", "/lab/qlan.yaml")
+    assert of_bridge(samples.expanded(changed(narrow, [detached]), Realm.ROOTLESS)) == 1500
+
+
+def of_bridge(found: Resources) -> int:
+    [bridge] = [one for one in found.values() if isinstance(one, Bridge)]
+    return bridge.mtu_bytes
+
+
+def test_who_is_not_named_follows_the_bridge() -> None:
+    """Else it would be told of frames that the bridge drops."""
+    before = samples.parsed(TWO % "out")
+    full = samples.parsed(TWO % "{network: out, model: e1000}")
+    assert scope.for_up(full, before, ["b"]) == full
+    away = samples.parsed(TWO % "user")
+    found = scope.for_up(away, before, ["b"])
+    assert found["tap/a/0"] == before["tap/a/0"], "nothing changed for it"

@@ -11,7 +11,7 @@
 #   + bridge/more  mac=52:43:db:1a:36:86, namespace=namespace/more
 #   + tap/db/0  bridge=lan-f6128, mtu_bytes=1400
 #   + tap/db/1  bridge=more-5172e, namespace=namespace/more
-#   ~ dnsmasq/lan  reservations: [Reservation(mac 52:76:c8:aa:f7:1d, address 10.10.10.64, name web, address6 fd61:e5d7:f8e8:f527::64)] -> [Reservation(mac 52:76:c8:aa:f7:1d, address 10.10.10.64, name web, address6 fd61:e5d7:f8e8:f527::64), Reservation(mac 52:de:79:b1:04:b3, address 10.10.10.65, name db, address6 fd61:e5d7:f8e8:f527::65)], hosts: [[web, 10.10.10.64]] -> [[db, 10.10.10.65], [web, 10.10.10.64]], mtu_bytes: - -> 1400
+#   ~ dnsmasq/lan  reservations: [Reservation(mac 52:76:c8:aa:f7:1d, address 10.10.10.64, name web, address6 fd61:e5d7:f8e8:f527::64)] -> [Reservation(mac 52:76:c8:aa:f7:1d, address 10.10.10.64, name web, address6 fd61:e5d7:f8e8:f527::64), Reservation(mac 52:de:79:b1:04:b3, address 10.10.10.65, name db, address6 fd61:e5d7:f8e8:f527::65)], hosts: [[web, 10.10.10.64]] -> [[db, 10.10.10.65], [web, 10.10.10.64]], mtu_bytes: 1500 -> 1400
 #   ~ tap/web/0  mtu_bytes: 1500 -> 1400
 #   + forward/box/0/tcp:127.0.0.1:8080  protocol=tcp, host_address=127.0.0.1, host_port=8080, guest_address=-, guest_port=80
 #   + machine/db  binary=/usr/bin/qemu-system-x86_64, machine=pc, accel=tcg, cpus=1, memory_bytes=536870912, kernel=/lab/vmlinuz, run_as=1000

@@ -109,6 +109,7 @@ addn-hosts=/run/user/1000/qlan/odd-names/dnsmasq/0net/hosts
 dhcp-range=10.20.30.64,10.20.30.254,255.255.255.0,3600s
 no-ping
 dhcp-option=option:router
+dhcp-option=option:mtu,1500
 dhcp-leasefile=/run/user/1000/qlan/odd-names/dnsmasq/0net/leases
 dhcp-hostsfile=/run/user/1000/qlan/odd-names/dnsmasq/0net/reservations
 dhcp-authoritative
@@ -152,8 +153,9 @@ addn-hosts=/run/user/1000/qlan/odd-names/dnsmasq/a-network-of-thirty-two-letters
 dhcp-range=172.20.64.0,172.20.255.254,255.255.0.0,3600s
 no-ping
 dhcp-option=option:router
+dhcp-option=option:mtu,1500
 enable-ra
-ra-param=a-network-1a58e,0,0
+ra-param=a-network-1a58e,mtu:1500,0,0
 dhcp-range=fdac:ba81:d6ff:a419:0:1::,fdac:ba81:d6ff:a419:0:1:0:ffff,slaac,ra-names,64,3600s
 dhcp-option=option6:dns-server,[fdac:ba81:d6ff:a419::1]
 dhcp-leasefile=/run/user/1000/qlan/odd-names/dnsmasq/a-network-of-thirty-two-letters1/leases

@@ -94,6 +94,7 @@ addn-hosts=/run/user/1000/qlan/up/dnsmasq/back/hosts
 dhcp-range=10.82.66.64,10.82.66.254,255.255.255.0,3600s
 no-ping
 dhcp-option=option:router
+dhcp-option=option:mtu,1500
 dhcp-leasefile=/run/user/1000/qlan/up/dnsmasq/back/leases
 dhcp-hostsfile=/run/user/1000/qlan/up/dnsmasq/back/reservations
 dhcp-authoritative
@@ -137,8 +138,9 @@ addn-hosts=/run/user/1000/qlan/up/dnsmasq/lan/hosts
 dhcp-range=10.10.10.64,10.10.10.254,255.255.255.0,3600s
 no-ping
 dhcp-option=option:router
+dhcp-option=option:mtu,1500
 enable-ra
-ra-param=lan,0,0
+ra-param=lan,mtu:1500,0,0
 dhcp-range=fd61:e5d7:f8e8:f527:0:1::,fd61:e5d7:f8e8:f527:0:1:0:ffff,slaac,ra-names,64,3600s
 dhcp-option=option6:dns-server,[fd61:e5d7:f8e8:f527::1]
 dhcp-leasefile=/run/user/1000/qlan/up/dnsmasq/lan/leases

@@ -79,8 +79,9 @@ addn-hosts=/run/user/1000/qlan/wire/dnsmasq/lan/hosts
 dhcp-range=10.76.88.64,10.76.88.254,255.255.255.0,3600s
 no-ping
 dhcp-option=option:router
+dhcp-option=option:mtu,1500
 enable-ra
-ra-param=lan-4a46c,0,0
+ra-param=lan-4a46c,mtu:1500,0,0
 dhcp-range=fdbb:4d6a:cff1:124d:0:1::,fdbb:4d6a:cff1:124d:0:1:0:ffff,slaac,ra-names,64,3600s
 dhcp-option=option6:dns-server,[fdbb:4d6a:cff1:124d::1]
 dhcp-leasefile=/run/user/1000/qlan/wire/dnsmasq/lan/leases
