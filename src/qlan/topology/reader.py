@@ -163,8 +163,9 @@ def parse_choice(text: str, choices: Collection[str]) -> str:
     """One of the words."""
     if text in choices:
         return text
+    near = names.nearest(text, choices)
     listed = " or ".join(f"`{word}`" for word in choices)
-    raise Unreadable(f"{quoted(text)} is not known here", f"write {listed}")
+    raise Unreadable(f"{quoted(text)} is not known here", f"did you mean `{near}`?" if near else f"write {listed}")
 
 
 def called(node: Node) -> str:
