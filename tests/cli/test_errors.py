@@ -62,7 +62,7 @@ def test_all_problems_of_a_file_at_once(shop: Place) -> None:
     places = [line.split(": ")[0] for line in lines if line.startswith("qlan.yaml:")]
     assert len(places) == 2
     assert places == sorted(places, key=lambda text: int(text.split(":")[1]))
-    assert any(line.startswith("  hint: write `private` or `host-only`") for line in lines)
+    assert "  hint: did you mean `host-only`?" in lines
     assert "  hint: did you mean `model`?" in lines
     assert lines[-1] == "qlan: error: 2 problems in the topology"
     assert (done.returncode, done.stdout) == (2, "")
