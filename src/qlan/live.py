@@ -63,7 +63,11 @@ class RealHost:
         """Wait for what was begun while the next steps were done; for guests while the rest is read already."""
         if self._executor.awaits_guests_alone:
             self._reading.enter_context(present.reading(self.layout, self._known.values()))
-        self._executor.finish()
+        try:
+            self._executor.finish()
+        except BaseException:
+            self._reading.close()  # what was asked before the failure is of no use
+            raise
 
     def hurry(self) -> None:
         """From now on end guests without asking them."""

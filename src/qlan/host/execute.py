@@ -23,7 +23,7 @@ from qlan.host.macvtap import open_macvtaps
 from qlan.host.namespace import explain_denied, find_holder, holder
 from qlan.host.process import STOP_GRACE_S
 from qlan.host.run import Running, run, run_all, shown, tool
-from qlan.host.tap import open_taps, remove_taps
+from qlan.host.tap import held, open_taps, remove_taps
 from qlan.host.vhost import open_vhosts
 from qlan.render.command import (
     HERE,
@@ -213,8 +213,9 @@ class Executor:
     def _open_taps(self, commands: list[OpenTap]) -> None:
         for namespace, group in _by_namespace(commands):
             names = [one.name for one in group]
-            fds = open_taps(holder(self.layout, namespace) if namespace else None, names)
-            self._taps |= {(namespace, name): fd for name, fd in zip(names, fds, strict=True)}
+            with process.uninterrupted():  # a descriptor that is lost would keep its TAP
+                fds = open_taps(holder(self.layout, namespace) if namespace else None, names)
+                self._taps |= {(namespace, name): fd for name, fd in zip(names, fds, strict=True)}
 
     def _write(self, commands: list[Write]) -> None:
         for one in commands:
@@ -263,8 +264,11 @@ class Executor:
 
     def _boot(self, commands: list[Boot]) -> None:
         for one in commands:
-            taps = [self._taps.pop(tap) for tap in one.taps]
-            self._behind[f"machine/{one.guest}"] = machine.start(one, taps + self._others(one))
+            if missing := [name for place, name in one.taps if (place, name) not in self._taps]:
+                raise HostError(f"its TAP {missing[0]} was not made", where=f"guest {one.guest}")
+            with process.uninterrupted():  # likewise
+                taps = [self._taps.pop(tap) for tap in one.taps]
+                self._behind[f"machine/{one.guest}"] = machine.start(one, taps + self._others(one))
 
     def _booting(self) -> set[str]:
         return {key for key, one in self._behind.items() if isinstance(one, machine.Started)}
@@ -277,8 +281,11 @@ class Executor:
     def _stop(self, commands: list[Stop]) -> None:
         machine.ask_to_stop(commands, self.grace_s)
         left = {pid: one for one in commands if (pid := self._find(one)) is not None}
-        self._remove_taps([tap for one in left.values() for tap in one.taps])
-        process.end({pid: one.what for pid, one in left.items()}, grace_s=3.0)
+        names = {pid: one.what for pid, one in left.items()}
+        with process.uninterrupted():  # else a guest would live on without its TAPs
+            self._remove_taps(held({pid: one.taps for pid, one in left.items()}))
+            process.terminate(names)
+        process.see_off(names, grace_s=3.0)
 
     def _remove_taps(self, taps: Collection[tuple[str, str]]) -> None:
         for namespace in {namespace for namespace, _ in taps}:

@@ -98,7 +98,7 @@ def _spawn(boot: Boot, fds: list[int]) -> None:
     """A shell writes the record and becomes QEMU (as another user where run_as says so)."""
     tool(boot.argv[0])
     argv = ["sh", "-c", _RECORD, str(boot.record), *as_user(boot.run_as), *boot.argv]
-    log = os.open(boot.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    log = os.open(boot.log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o600)
     null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
     if boot.run_as is not None:
         os.fchown(log, boot.run_as, -1)

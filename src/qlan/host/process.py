@@ -11,7 +11,7 @@ import os
 import select
 import signal
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
@@ -256,11 +256,21 @@ def kill(pid: int, number: signal.Signals, what: str) -> None:
         raise HostError(f"may not send {number.name} to {what} (process {pid})") from error
 
 
-def end(pids: dict[int, str], grace_s: float) -> None:
+def end(pids: Mapping[int, str], grace_s: float) -> None:
     """SIGTERM, then SIGKILL after grace_s (0: at once) to what is left; pids maps ids to names for errors."""
     if grace_s > 0:
-        for pid, what in pids.items():
-            kill(pid, signal.SIGTERM, what)
+        terminate(pids)
+    see_off(pids, grace_s)
+
+
+def terminate(pids: Mapping[int, str]) -> None:
+    """SIGTERM."""
+    for pid, what in pids.items():
+        kill(pid, signal.SIGTERM, what)
+
+
+def see_off(pids: Mapping[int, str], grace_s: float) -> None:
+    """Wait for the end of those that were told, and force what is left after grace_s."""
     left = wait_gone(list(pids), grace_s) if grace_s > 0 else list(pids)
     for pid in left:
         kill(pid, signal.SIGKILL, pids[pid])

@@ -7,7 +7,7 @@ import fcntl
 import os
 import resource
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -81,6 +81,16 @@ def names_of(pid: int) -> list[str]:
     except OSError:
         return []
     return list(found)
+
+
+def held(taps: Mapping[int, Sequence[tuple[str, str]]]) -> list[tuple[str, str]]:
+    """Of TAPs, namespaces and names by process, those that the processes hold: another link may have got a name since.
+
+    None, if they are few.
+    """
+    if sum(map(len, taps.values())) < _WORTH_IT:
+        return []
+    return [tap for pid, some in taps.items() for names in [set(names_of(pid))] for tap in some if tap[1] in names]
 
 
 def _open(name: str) -> int:

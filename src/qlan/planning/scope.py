@@ -145,27 +145,29 @@ def for_up(full: Resources, before: Mapping[str, Resource], guests: Iterable[str
     return {key: wanted[key] for key in [*full, *kept] if key in wanted}  # in the file's order, whoever is named
 
 
-def _following(one: Resource, now: Resource | None, resized: Collection[str]) -> Resource:
+def _following(one: Resource, now: Resource | None, resized: Mapping[str, int]) -> Resource:
     """What stays as it is, but for what it shares with those that are named.
 
     A server knows who left its network, and who is where beyond it; resized: TAPs on a bridge that has another MTU.
     """
     if isinstance(one, Dnsmasq) and isinstance(now, Dnsmasq):
         return replace(one, reservations=now.reservations, hosts=now.hosts)
-    tap = one.backend.tap if isinstance(one, Nic) and isinstance(one.backend, TapBackend) else one.key
-    if tap in resized and isinstance(one, Tap | Nic) and isinstance(now, Tap | Nic):
-        return replace(one, mtu_bytes=now.mtu_bytes)
+    if one.key in resized and isinstance(one, Tap):
+        return replace(one, mtu_bytes=resized[one.key])
+    if isinstance(one, Nic) and isinstance(one.backend, TapBackend) and one.backend.tap in resized:
+        told = now.mtu_bytes if isinstance(now, Nic) else one.mtu_bytes and min(one.mtu_bytes, resized[one.backend.tap])
+        return replace(one, mtu_bytes=told)
     return one
 
 
-def _resized(full: Resources, before: Mapping[str, Resource], named: Collection[str]) -> set[str]:
+def _resized(full: Resources, before: Mapping[str, Resource], named: Collection[str]) -> dict[str, int]:
     """The TAPs that follow their bridge to another MTU: what is longer would be lost on the way, and nobody says so."""
-    pairs = ((one, full.get(key)) for key, one in before.items() if isinstance(one, Tap))
+    bridges = {one.name: one for key, one in full.items() if key in named and isinstance(one, Bridge)}
+    pairs = ((one, bridges.get(one.bridge)) for one in before.values() if isinstance(one, Tap) and not one.foreign)
     return {
-        one.key
-        for one, now in pairs
-        if isinstance(now, Tap) and now.mtu_bytes != one.mtu_bytes and now.bridge == one.bridge
-        if any(need in named for need in one.needs if need.startswith("bridge/"))
+        tap.key: bridge.mtu_bytes
+        for tap, bridge in pairs
+        if bridge and bridge.namespace == tap.namespace and bridge.mtu_bytes != tap.mtu_bytes
     }
 
 
@@ -215,8 +217,12 @@ def to_restart(plan: Plan, wanted: Mapping[str, Resource], present: Mapping[str,
 
 
 def is_edit(guest: str, wanted: Mapping[str, Resource], before: Mapping[str, Resource]) -> bool:
-    """Whether the guest's part of the file changed since it was last applied (else it broke, and may be repaired)."""
-    return {k: before[k] for k in of_guests(before, [guest])} != {k: wanted[k] for k in of_guests(wanted, [guest])}
+    """Whether the guest's part of the file changed since it was last applied (else it broke, and may be repaired).
+
+    One that was not wanted any more, and is there, is what is left of a `down` that was cut off.
+    """
+    mine = {k: before[k] for k in of_guests(before, [guest])}
+    return (bool(mine) or not before) and mine != {k: wanted[k] for k in of_guests(wanted, [guest])}
 
 
 def without(guests: Iterable[str], wanted: Resources, present: Mapping[str, Resource]) -> Resources:

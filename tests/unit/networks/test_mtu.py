@@ -73,6 +73,9 @@ def test_who_is_not_named_follows_the_bridge() -> None:
     before = samples.parsed(TWO % "out")
     full = samples.parsed(TWO % "{network: out, model: e1000}")
     assert scope.for_up(full, before, ["b"]) == full
+    both = TWO % "out, {network: out, model: e1000}"
+    dropped = scope.for_up(samples.parsed(TWO % "out"), samples.parsed(both), ["a"])  # b/1 is in for as long as b is
+    assert {one.mtu_bytes for one in dropped.values() if isinstance(one, Bridge | Tap)} == {WIDE}
     away = samples.parsed(TWO % "user")
     found = scope.for_up(away, before, ["b"])
     assert found["tap/a/0"] == before["tap/a/0"], "nothing changed for it"

@@ -103,3 +103,11 @@ def test_a_server_that_stays_as_it_is_learns_the_names_all_the_same() -> None:
     before = {**full, server.key: replace(server, lease_time_s=7)}
     kept = scope.for_up({**full, server.key: told}, before, ["web"])[server.key]
     assert kept == replace(told, lease_time_s=7)
+
+
+def test_what_is_left_of_a_down_that_was_cut_off_is_no_edit() -> None:
+    """Its guest may be restarted; one of which nothing is known, as the record was lost, may not."""
+    full = lab()
+    less = scope.for_down(full, ["web"])
+    edited = {key: replace(one, memory_bytes=1 << 20) if isinstance(one, Machine) else one for key, one in full.items()}
+    assert [scope.is_edit("web", full, before) for before in (full, less, edited, {})] == [False, False, True, True]
