@@ -86,7 +86,10 @@ class GuestShell:
         end = f"printf '\\nend %s %s\\n' {mark} $?\n"
         framed = re.compile(rf"^begin {mark}\n(.*)\nend {mark} (\d+)\n", re.DOTALL | re.MULTILINE)
         try:
-            self._send(f"{{ printf '\\nbegin %s\\n' {mark}; eval {shlex.quote(command)}\n}} </dev/null\n{end}")
+            # PS1: a shell that ended has a successor, which would prompt
+            self._send(
+                f"PS1= PS2=; {{ printf '\\nbegin %s\\n' {mark}; eval {shlex.quote(command)}\n}} </dev/null\n{end}"
+            )
             found = self._read_until(framed, time.monotonic() + timeout_s)
         except TimeoutError:
             with contextlib.suppress(TimeoutError):
