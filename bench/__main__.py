@@ -40,7 +40,7 @@ def main() -> int:
         description="Measure qlan beside its peers, in turns.",
         epilog="rows:\n" + "\n".join(f"  {name:10} {module.ABOUT}" for name, module in known.items()),
     )  # fmt: skip
-    parser.add_argument("names", metavar="NAME", nargs="*", choices=[[], *known], help="only these rows")
+    parser.add_argument("names", metavar="NAME", nargs="*", help="only these rows")
     parser.add_argument("--quick", action="store_true", help="each once, in its smallest size: does it work at all?")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all numbers")
     parser.add_argument("--svg", type=Path, metavar="FILE", help="draw the ratios")
@@ -49,6 +49,8 @@ def main() -> int:
     )
     parser.add_argument("--page", action="store_true", help="put table and charts into docs/performance.md")
     args = parser.parse_args()
+    if unknown := [name for name in args.names if name not in known]:
+        parser.error(f"there is no row `{unknown[0]}`; there are {', '.join(known)}")
     results = Results(report.tell)
     with ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="qlan-bench-")))

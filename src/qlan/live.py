@@ -57,7 +57,9 @@ class RealHost:
             journal.intend(self.layout, making)
             self._known |= {one.key: one for one in making}
         self._executor.finish({key for step in steps if step.after is not None for key in step.after.needs})
-        self._executor.run(commands(steps, Scene(self.layout, resources, self.rootless, self._there)))
+        goes = any(step.action is Action.DELETE for step in steps)
+        scene = Scene(self.layout, resources, self.rootless, self._there if goes else {})
+        self._executor.run(commands(steps, scene))
 
     def finish(self) -> None:
         """Wait for what was begun while the next steps were done; for guests while the rest is read already."""

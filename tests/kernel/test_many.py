@@ -46,6 +46,27 @@ def test_one_guest_s_taps_go_together_and_the_others_stay(place: Place) -> None:
     assert place.snapshot() == before
 
 
+def test_a_ctrl_c_while_taps_go_leaves_no_guest_without_them(place: Place) -> None:
+    """It comes while they are being removed, from an `ip` that sends it; the guests are as before then, with all."""
+    file = place.folder / "qlan.yaml"
+    file.write_text(LAB)
+    place.qlan("up", "--no-wait")
+    between = place.folder / "bin" / "ip"
+    between.parent.mkdir()
+    real = place.run("sh", "-c", "command -v ip").stdout.strip()
+    between.write_text(f"""#!/bin/sh
+case " $* " in *" -force "*) echo >>{place.folder}/hit; kill -INT $PPID; sleep 0.2 ;; esac
+exec {real} "$@"
+""")
+    between.chmod(0o755)
+    path = f"PATH={between.parent}:{os.environ['PATH']}"
+    done = place.run("env", path, sys.executable, "-m", "qlan", "down", "--force", "g0", "g1", check=False)
+    assert (place.folder / "hit").exists()
+    assert done.returncode == 130, done.stderr
+    assert place.plan(file) == []
+    place.qlan("down", "--force")
+
+
 def missing(place: Place, file: Path) -> set[str]:
     """The guests of which something is not there; all of their TAPs then."""
     lines = place.plan(file)

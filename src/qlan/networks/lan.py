@@ -16,7 +16,7 @@ from qlan.topology.scalars import IPV6_MTU_MIN
 from qlan.values import Partly, field, fill_in
 
 ETHERNET_MTU = 1500
-WIDE_MTU = 65500  # as much as virtio-win's driver takes (pasta: 65520)
+WIDE_MTU = 65500  # the most that virtio-win's driver has a setting for (pasta: 65520)
 
 
 class Site(Partly):
@@ -66,8 +66,8 @@ class Site(Partly):
 def mtu_bytes(network: Network, site: Site) -> int | None:
     """What the network's frames may be, and its guests are told: as written, else that of the narrowest way outside.
 
-    None: Ethernet's own.  The way of a rootless lab is pasta, which takes up guests' connections
-    itself and passes on as much at once as a frame holds: its frames are wide, as rootless Podman's are.
+    None: Ethernet's own.  The way of a rootless lab is pasta, which takes up guests' connections itself and passes on
+    as much at once as a frame holds: its frames are wide, as rootless Podman's are.
     """
     if network.mtu_bytes or network.kind not in OUTSIDE_KINDS:
         return network.mtu_bytes
