@@ -282,10 +282,9 @@ class Executor:
         machine.ask_to_stop(commands, self.grace_s)
         left = {pid: one for one in commands if (pid := self._find(one)) is not None}
         names = {pid: one.what for pid, one in left.items()}
-        with process.uninterrupted():  # else a guest would live on without its TAPs
+        with process.uninterrupted():  # an undo would take who is dying for one that lives, without its TAPs
             self._remove_taps(held({pid: one.taps for pid, one in left.items()}))
-            process.terminate(names)
-        process.see_off(names, grace_s=3.0)
+            process.end(names, grace_s=3.0)
 
     def _remove_taps(self, taps: Collection[tuple[str, str]]) -> None:
         for namespace in {namespace for namespace, _ in taps}:

@@ -259,18 +259,8 @@ def kill(pid: int, number: signal.Signals, what: str) -> None:
 def end(pids: Mapping[int, str], grace_s: float) -> None:
     """SIGTERM, then SIGKILL after grace_s (0: at once) to what is left; pids maps ids to names for errors."""
     if grace_s > 0:
-        terminate(pids)
-    see_off(pids, grace_s)
-
-
-def terminate(pids: Mapping[int, str]) -> None:
-    """SIGTERM."""
-    for pid, what in pids.items():
-        kill(pid, signal.SIGTERM, what)
-
-
-def see_off(pids: Mapping[int, str], grace_s: float) -> None:
-    """Wait for the end of those that were told, and force what is left after grace_s."""
+        for pid, what in pids.items():
+            kill(pid, signal.SIGTERM, what)
     left = wait_gone(list(pids), grace_s) if grace_s > 0 else list(pids)
     for pid in left:
         kill(pid, signal.SIGKILL, pids[pid])
