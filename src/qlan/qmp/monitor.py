@@ -2,11 +2,17 @@
 
 QMP is a line of JSON each way (docs/interop/qmp-spec in QEMU): a greeting, `qmp_capabilities`, then answers in the
 order of the commands, with events between them.  QEMU talks to one at a time; the next one who connects hears nothing.
+
+Who comes right after another may hear what was meant for that one, ahead of the greeting too: QEMU forgets who was
+there only when the next one connects (CHR_EVENT_CLOSED in monitor/qmp.c).  So the greeting is waited for, and an answer
+is ours if it has our command's `id`.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
+import os
 import socket
 import time
 from collections.abc import Mapping, Sequence
@@ -64,14 +70,14 @@ class _Monitor:
     def __init__(self, path: Path, time_limit_s: float) -> None:
         self.path = path
         self.events: list[Mapping[str, Any]] = []  # that came and were not asked for yet
+        self._ids = itertools.count(1)
         self._rest = b""
         self._deadline = time.monotonic() + time_limit_s
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             self._socket.settimeout(time_limit_s)
             self._socket.connect(str(path))
-            if "QMP" not in self.hear():
-                raise ValueError("it does not greet as QMP does")
+            self._be_greeted()
             self.ask("qmp_capabilities", {}, time_limit_s)
         except BaseException:
             self._socket.close()
@@ -90,12 +96,19 @@ class _Monitor:
         self.wait(time_limit_s)
         if fd is not None:
             socket.send_fds(self._socket, [b" "], [fd])
-        self._socket.sendall(json.dumps({"execute": name, "arguments": arguments}).encode() + b"\n")
+        number = f"qlan-{os.getpid()}-{next(self._ids)}"
+        self._socket.sendall(json.dumps({"execute": name, "arguments": arguments, "id": number}).encode() + b"\n")
         while True:
             said = self.hear()
-            if "return" in said or "error" in said:
+            if said.get("id") == number:
                 return said
-            self.events.append(said)
+            if "event" in said:
+                self.events.append(said)
+
+    def _be_greeted(self) -> None:
+        while "QMP" not in (said := self.hear()):
+            if not said.keys() & {"event", "return", "error"}:
+                raise ValueError("it does not greet as QMP does")
 
     def wait(self, time_limit_s: float) -> None:
         """For what comes from now on there is so much time."""
