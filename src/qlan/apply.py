@@ -101,9 +101,9 @@ def apply(
     except DriftError:
         raise
     except BaseException as error:
-        restore(before, host, error)
+        lost = restore(before, host, error)
         if isinstance(error, QlanError):
-            raise _failed(error) from error
+            raise _failed(error, lost) from error
         raise
     return todo
 
@@ -152,20 +152,23 @@ def verify(wanted: Resources, host: Host) -> None:
         time.sleep(_SETTLE_POLL_S)
 
 
-def restore(before: Resources, host: Host, cause: BaseException) -> None:
-    """Plan back to what was there; every step is tried.  RestoreError names what could not be put back."""
+def restore(before: Resources, host: Host, cause: BaseException) -> list[str]:
+    """Plan back to what was there; every step is tried.  RestoreError names what could not be put back.
+
+    Returns what cannot be, since it was broken before already.
+    """
     failures: list[str] = []
     host.hurry()
-    todo = plan(before, host.read())
+    whole, todo = _way_back(before, host)
     for _ in range(_RESTORE_ROUNDS):
         for steps in batches(todo):
             for step in steps if steps[0].action is Action.DELETE and len(steps) > 1 else [None]:
                 try:
-                    host.run(steps if step is None else [step], before)
+                    host.run(steps if step is None else [step], whole)
                     host.finish()
                 except QlanError as error:
                     failures.append(str(error))
-        todo = plan(before, host.read())
+        whole, todo = _way_back(whole, host)
         if not todo or failures:
             break
     if left := text.lines(todo):
@@ -174,6 +177,13 @@ def restore(before: Resources, host: Host, cause: BaseException) -> None:
             left=left,
             hint="`qlan down` tries again; left: " + "; ".join(left[:5]),
         ) from cause
+    return [key for key in before if key not in whole]
+
+
+def _way_back(before: Resources, host: Host) -> tuple[Resources, Plan]:
+    there = host.read()
+    whole = scope.restorable(before, there)
+    return whole, plan(whole, there)
 
 
 def _batch_key(step: Step) -> tuple[str, str]:
@@ -181,9 +191,10 @@ def _batch_key(step: Step) -> tuple[str, str]:
     return (step.action if step.action is Action.DELETE else "make", _FAMILY.get(kind, kind.__name__))
 
 
-def _failed(error: QlanError) -> QlanError:
+def _failed(error: QlanError, lost: Sequence[str]) -> QlanError:
     """The step's own error, with a word that the host is as it was; its group (exit status) stays where it is told."""
-    failed = ApplyError(error.what, where=error.where, hint=error.hint)
+    gone = f"not put back, since it was broken before: {', '.join(lost[:5])}" if lost else ""
+    failed = ApplyError(error.what, where=error.where, hint="; ".join(filter(None, (error.hint, gone))))
     failed.exit_code = error.exit_code if error.exit_code != QlanError.exit_code else ApplyError.exit_code
     return failed
 

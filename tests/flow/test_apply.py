@@ -3,7 +3,7 @@
 import pytest
 
 from qlan.apply import apply
-from qlan.errors import ApplyError, DriftError, QlanError
+from qlan.errors import ApplyError, DriftError, QlanError, RestoreError
 from qlan.planning.plan import plan
 from qlan.resources.model import Resources
 from qlan.testing import FakeHost
@@ -66,6 +66,39 @@ def test_a_failure_at_any_step_of_an_edit_puts_all_back(torn: bool) -> None:
         with pytest.raises(ApplyError):
             apply(edited, host)
         assert host.read() == before
+
+
+@REALMS
+@TORN
+def test_a_failure_at_any_step_of_a_repair_leaves_what_was_whole(realm: Realm, torn: bool) -> None:
+    """One thing is missing, and what needs it is there still: a NIC whose TAP was removed, a TAP without its bridge."""
+    wanted = demo(realm)
+    for missing in wanted:
+        before = {key: one for key, one in wanted.items() if key != missing}
+        number = 0
+        while True:
+            host = FakeHost(before, fail_at=number, torn=torn)
+            try:
+                apply(wanted, host)
+                break
+            except ApplyError as error:
+                assert not isinstance(error, RestoreError), f"{missing} missing, step {number}: {error}"
+                lost = before.keys() - host.read().keys()
+                assert lost <= needing(missing, wanted), f"{missing} missing, step {number}"
+                assert bool(lost) == ("broken before: " in error.hint)
+            assert all(host.read()[key] == one for key, one in before.items() if key not in lost)
+            apply(wanted, host)
+            assert host.read() == wanted
+            number += 1
+        assert number > 0
+
+
+def needing(key: str, wanted: Resources) -> set[str]:
+    """What cannot be without it."""
+    found = {key}
+    while more := {one.key for one in wanted.values() if found & {*one.needs} and one.key not in found}:
+        found |= more
+    return found
 
 
 def test_ctrl_c_puts_the_host_back_and_goes_on_up() -> None:

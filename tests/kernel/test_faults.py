@@ -5,6 +5,7 @@ Run as an ordinary user this is the rootless realm, run as root the host realm (
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -114,12 +115,41 @@ def faults_at_commands(place: Place, lab: Path, verb: str, *, most: int = 10_000
         assert place.snapshot() == empty, f"killed at command {number} of {verb}"
 
 
+def test_a_repair_refused_at_every_command_leaves_what_was_whole(place: Place, lab: Path) -> None:
+    """A guest lost a TAP, so that it has to be restarted: its NIC cannot be put back, and the rest is."""
+    count(place, lab, "up")
+    full = kernel_view(place)
+    number, status = 0, 3
+    while status == 3:
+        links = json.loads(place.run(*_enter(place), "ip", "-j", "link").stdout)
+        [tap] = [one["ifname"] for one in links if one.get("ifalias") == "qlan:demo:tap/web/0"]
+        place.run(*_enter(place), "ip", "link", "del", tap)
+        said = place.qlan("plan").stdout
+        assert "restarted by `qlan up`, since something of it is gone: web" in said
+        status, _ = at(place, lab, "up", "fail", number)
+        left = kernel_view(place)
+        assert left["processes"] == full["processes"], f"refused at command {number}"
+        count(place, lab, "up")
+        assert kernel_view(place) == full
+        assert place.plan(lab) == []
+        number += 1
+    assert status == 0
+    assert number > 5
+    count(place, lab, "down")
+    assert place.processes() == []
+
+
+def _enter(place: Place) -> tuple[str, ...]:
+    """The words that run what follows in the lab's network."""
+    record = place.run_dir / "demo" / "namespace" / "realm"
+    if IS_ROOT or not record.exists():
+        return ()
+    return ("nsenter", f"--target={record.read_text().split()[0]}", "--user", "--net", "--preserve-credentials")
+
+
 def kernel_view(place: Place) -> dict[str, object]:
     """Links of the lab by name and state, and which kinds of processes run: what must come out the same each time."""
-    enter: tuple[str, ...] = ()
-    record = place.run_dir / "demo" / "namespace" / "realm"
-    if not IS_ROOT and record.exists():
-        enter = ("nsenter", f"--target={record.read_text().split()[0]}", "--user", "--net", "--preserve-credentials")
+    enter = _enter(place)
     links = place.run(*enter, "ip", "-br", "link").stdout.splitlines()
     return {
         "links": sorted(line.split()[0].partition("@")[0] for line in links),

@@ -8,15 +8,16 @@ import sys
 from qlan.cli import in_the_way, uplink, which
 from qlan.cli.output import print_json
 from qlan.cli.terminal import GREEN, RED, YELLOW, painted, printable
+from qlan.lab import Lab
 from qlan.planning import text
 from qlan.planning.cost import Cost
 from qlan.planning.plan import Action, Plan, Step
-from qlan.planning.scope import guest_of
+from qlan.planning.scope import guest_of, is_edit
 
 DESCRIPTION = """\
 Show what `qlan up` would do now, a line a resource: + create, ~ change, - delete.  Nothing is changed.
 What a guest that runs would notice stands behind it: [relink] its cable is pulled and put back, [replug] the card is
-changed, [restart] waits for `up --restart`, [next start] is only noted.
+changed, [restart] waits for `up --restart` (but what broke is mended at once), [next start] is only noted.
 --script writes the very commands as a shell script that anyone can read and run."""
 EXAMPLES = """\
   qlan plan
@@ -60,12 +61,21 @@ def run(args: argparse.Namespace) -> int:
         print(printable(line))
     print(f"lab {lab.name}: {text.summary(plan)}")
     in_the_way.show(lab.wanted, lab.realm)
-    waiting = dict.fromkeys(
+    _show_restarts(lab, plan)
+    return 0
+
+
+def _show_restarts(lab: Lab, plan: Plan) -> None:
+    """Who cannot take it while it runs: an edit of the file waits, what broke is mended at once."""
+    cut = dict.fromkeys(
         guest for step in plan.steps if step.cost is Cost.RESTART and (guest := guest_of(step.resource))
     )
+    record = lab.record
+    waiting = [guest for guest in cut if is_edit(guest, lab.wanted, record.wanted if record else {})]
     if waiting:
         print(f"waits for `qlan up --restart`: {', '.join(waiting)}")
-    return 0
+    if broken := [guest for guest in cut if guest not in waiting]:
+        print(f"restarted by `qlan up`, since something of it is gone: {', '.join(broken)}")
 
 
 def _cost(step: Step) -> str:

@@ -31,6 +31,7 @@ from qlan.resources.model import (
     Shaping,
     Tap,
     TapBackend,
+    Trunk,
     UserBackend,
     WireBackend,
 )
@@ -234,6 +235,28 @@ def without(guests: Iterable[str], wanted: Resources, present: Mapping[str, Reso
     return {key: one for key, one in wanted.items() if guest_of(one) not in names} | {
         key: present[key] for key in present if key in kept
     }
+
+
+def restorable(before: Resources, there: Mapping[str, Resource]) -> Resources:
+    """What was there before, without what was broken and has gone since: a NIC that had lost its TAP, its forwards.
+
+    there: now.  What is still as it was stays, as broken as it is.
+    """
+    found = dict(before)
+    touched = [key for key, one in before.items() if there.get(key) != one]
+    while lost := [key for key in touched if key in found and not _stands(found[key], found)]:
+        for key in lost:
+            del found[key]
+    return found
+
+
+def _stands(one: Resource, among: Mapping[str, Resource]) -> bool:
+    needed = [among.get(need) for need in one.needs]
+    return all(each is not None and not _is_half(each) for each in (one, *needed))
+
+
+def _is_half(one: Resource) -> bool:
+    return isinstance(one, Nic | PortForward | Shaping | Trunk) and not one.whole
 
 
 def for_repair(known: Mapping[str, Resource], present: Mapping[str, Resource]) -> Resources:
