@@ -123,18 +123,31 @@ def _reserved(server: Dnsmasq) -> list[tuple[str, str, str]]:
     return [(one.mac, str(one.address or ""), str(one.address6 or "")) for one in server.reservations]
 
 
+class _Served:
+    """What a network's server has given and keeps, by MAC; nameless6: leases whose DUID tells no MAC, by address."""
+
+    def __init__(self, layout: Layout, server: Dnsmasq) -> None:
+        path = layout.leases(server.network)
+        given6 = leases.read6(path) if server.ipv6 else []
+        self.ipv6 = server.ipv6
+        self.kept = {one.mac: one for one in reversed(server.reservations)}
+        self.leases = {one.mac: one for one in leases.read(path)}
+        self.leases6 = {one.mac: one for one in reversed(given6) if one.mac}
+        self.nameless6: Mapping[object, Lease] = {one.address: one for one in given6 if not one.mac}
+
+
 def guests(
     layout: Layout, wanted: Mapping[str, Resource], present: Mapping[str, Resource], pids: Mapping[str, int]
 ) -> tuple[GuestStatus, ...]:
     """Every guest that is wanted or there, in the file's order.  pids: of those that run."""
     known = {**wanted, **{key: one for key, one in present.items() if key not in wanted}}
-    by_network = all_leases(layout, known)
+    served = {one.network: _Served(layout, one) for one in known.values() if isinstance(one, Dnsmasq)}
     nics: dict[str, list[NicStatus]] = {}
     forwards, callers = _forwards(known), _all_seen_as(known)
     for one in known.values():
         if isinstance(one, Nic):
-            seen = _nic(one, known, by_network, (forwards, callers), present)
-            address6, how6 = _address6(one, seen.network, known, layout)
+            seen = _nic(one, known, served, (forwards, callers), present)
+            address6, how6 = _address6(one, served.get(seen.network))
             nics.setdefault(one.guest, []).append(replace(seen, address6=address6, address6_state=how6))
     return tuple(
         GuestStatus(
@@ -210,12 +223,12 @@ def _seen_as(nic: Nic, known: Mapping[str, Resource], version: int) -> str:
 def _nic(
     nic: Nic,
     known: Mapping[str, Resource],
-    by_network: Mapping[str, Mapping[str, Lease]],
+    served: Mapping[str, _Served],
     ways_in: tuple[Mapping[tuple[str, int], list[str]], Mapping[tuple[str, int], str]],
     present: Mapping[str, Resource],
 ) -> NicStatus:
     network, (forwards, callers) = scope.network_of(nic, known), ways_in
-    address, state, expires = _address(nic, network, known, by_network)
+    address, state, expires = _address(nic, served.get(network))
     if isinstance(nic.backend, TapBackend):
         cut = nic.backend.tap not in present
     elif has_passt(nic):
@@ -237,38 +250,30 @@ def _nic(
     )
 
 
-def _address(
-    nic: Nic, network: str, known: Mapping[str, Resource], by_network: Mapping[str, Mapping[str, Lease]]
-) -> tuple[str, str, int | None]:
+def _address(nic: Nic, served: _Served | None) -> tuple[str, str, int | None]:
     if user := nic.user:
         first = user.subnet.network_address + 15 if user.subnet else "10.0.2.15"
         return str(user.dhcp_start or first), "built in", None
-    lease = by_network.get(network, {}).get(nic.mac)
-    if lease:
+    if served and (lease := served.leases.get(nic.mac)):
         return str(lease.address), "lease", lease.expires_s
     if nic.address:
         return str(nic.address.ip), "static", None
-    server = known.get(f"dnsmasq/{network}")
-    if isinstance(server, Dnsmasq):
-        for one in server.reservations:
-            if one.mac == nic.mac and one.address:
-                return str(one.address), "reserved", None
-    return "", "", None
+    kept = served.kept.get(nic.mac) if served else None
+    return (str(kept.address), "reserved", None) if kept and kept.address else ("", "", None)
 
 
-def _address6(nic: Nic, network: str, known: Mapping[str, Resource], layout: Layout) -> tuple[str, str]:
+def _address6(nic: Nic, served: _Served | None) -> tuple[str, str]:
     """Its IPv6 address and how it is known; `slaac`: what it makes of its MAC, unless it hides that (RFC 7217)."""
-    server = known.get(f"dnsmasq/{network}")
     if nic.address6:
         return str(nic.address6.ip), "static"
-    if not isinstance(server, Dnsmasq) or server.ipv6 is None:
+    if served is None or served.ipv6 is None:
         return "", ""
-    own = next((one.address6 for one in server.reservations if one.mac == nic.mac), None)
-    for lease in leases.read6(layout.leases(network)):
-        if (lease.mac == nic.mac) if lease.mac else (lease.address == own):
-            return str(lease.address), "lease"
-    if server.ipv6.slaac:
-        return str(server.ipv6.address.network.network_address + interface_id(nic.mac)), "slaac"
+    kept = served.kept.get(nic.mac)
+    own = kept.address6 if kept else None
+    if lease := served.leases6.get(nic.mac) or served.nameless6.get(own):
+        return str(lease.address), "lease"
+    if served.ipv6.slaac:
+        return str(served.ipv6.address.network.network_address + interface_id(nic.mac)), "slaac"
     return (str(own), "reserved") if own else ("", "")
 
 
