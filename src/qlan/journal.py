@@ -7,7 +7,6 @@ is read again, and the journal only helps to recognise what was half made.
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,6 +15,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Network
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from msgspec import Raw
 from msgspec.json import decode as parse_json
 
 from qlan import names
@@ -59,6 +59,21 @@ class _Head(Struct):
     """What of a record tells whose it is."""
 
     source: str | None = None
+
+
+class _Written(Struct):
+    """A record as its file has it; the resources are pieces of JSON yet."""
+
+    lab: str
+    realm: str
+    source: str | None
+    digest: str
+    wanted: list[Raw]
+    unsaved: tuple[str, ...] = ()
+    changes: list[dict[str, Any]] = field(default_factory=list)
+    bends: dict[str, Any] | None = None
+    bases: dict[str, str] = field(default_factory=dict)
+    of_file: list[Raw] = field(default_factory=list)
 
 
 @contextmanager
@@ -170,14 +185,15 @@ def read_record(layout: Layout) -> Record | None:
 
 
 def _record_in(layout: Layout) -> Record | None:
-    data = files.read_json(layout.record)
+    said = files.read_json(layout.record, _Written)
+    if said is None:
+        return None
     try:
-        source = Path(data["source"]) if data["source"] else None
-        wanted = {one.key: one for one in map(codec.decode, data["wanted"])}
-        unsaved = tuple(data.get("unsaved", ()))
-        of_file = {one.key: one for one in map(codec.decode, data.get("of_file", ()))}
-        by_hand = (unsaved, _changes(data), _bends(data), dict(data.get("bases", {})), of_file)
-        return Record(data["lab"], Realm(data["realm"]), source, data["digest"], wanted, *by_hand)
+        source = Path(said.source) if said.source else None
+        wanted, of_file = ({one.key: one for one in map(codec.read, map(bytes, part))}
+                           for part in (said.wanted, said.of_file))  # fmt: skip
+        by_hand = (said.unsaved, _changes(said.changes), _bends(said.bends), said.bases, of_file)
+        return Record(said.lab, Realm(said.realm), source, said.digest, wanted, *by_hand)
     except (ValueError, KeyError, TypeError, AttributeError):
         return None
 
@@ -206,22 +222,21 @@ def unsaved(before: Record, wanted: Mapping[str, Resource]) -> tuple[tuple[str, 
     return lines, {key: one for key, one in of_file.items() if signs.get(key) in ("-", "~")}
 
 
-def _changes(data: Any) -> tuple[Change, ...]:
-    if not data.get("changes"):
+def _changes(said: Sequence[dict[str, Any]]) -> tuple[Change, ...]:
+    if not said:
         return ()
     from qlan.topology.changes import Change
 
     return tuple(Change(**one | ({"found": codec.decode_part(one["found"])} if one.get("found") else {}))
-                 for one in data["changes"])  # fmt: skip
+                 for one in said)  # fmt: skip
 
 
-def _bends(data: Any) -> Bends | None:
-    if not data.get("bends"):
+def _bends(said: dict[str, Any] | None) -> Bends | None:
+    if not said:
         return None
     from qlan.topology.bends import Bends, Impairment
 
-    bends = data["bends"]
-    return Bends(tuple(Impairment(**one) for one in bends["impairments"]), tuple(map(tuple, bends["sides"])))
+    return Bends(tuple(Impairment(**one) for one in said["impairments"]), tuple(map(tuple, said["sides"])))
 
 
 def is_edited(layout: Layout, record: Record | None) -> bool:
@@ -235,7 +250,10 @@ def is_edited(layout: Layout, record: Record | None) -> bool:
 
 
 def write_record(layout: Layout, record: Record) -> None:
-    """Remember what is wanted from now on."""
+    """Remember what is wanted from now on.  One that says so already is left: a big lab's takes a while to write."""
+    before = read_record(layout)
+    if before == record and list(before.wanted) == list(record.wanted):
+        return
     files.write(layout.record, record_text(record))
     _read.clear()
 
@@ -248,22 +266,18 @@ def record_text(record: Record) -> str:
         "source": str(record.source) if record.source else None,
         "digest": record.digest,
         "unsaved": record.unsaved,
-        "wanted": [codec.encode(one) for one in record.wanted.values()],
-        **({"changes": [_change_data(one) for one in record.changes]} if record.changes else {}),
-        **({"bends": asdict(record.bends)} if record.bends else {}),
-        **({"bases": record.bases} if record.bases else {}),
-        **({"of_file": [codec.encode(one) for one in record.of_file.values()]} if record.of_file else {}),
+        "wanted": list(record.wanted.values()),
+        "changes": [asdict(replace(one, found=None)) | {"found": one.found} for one in record.changes],
+        "bends": asdict(record.bends) if record.bends else None,
+        "bases": record.bases,
+        "of_file": list(record.of_file.values()),
     }
-    return json.dumps(data)
-
-
-def _change_data(change: Change) -> dict[str, Any]:
-    return {**asdict(replace(change, found=None)), **({"found": codec.encode(change.found)} if change.found else {})}
+    return codec.encode(data)
 
 
 def intend(layout: Layout, resources: Sequence[Resource]) -> None:
     """Write down what the next steps will make, before they run."""
-    line = json.dumps([codec.encode(one) for one in resources]) + "\n"
+    line = codec.encode(resources) + "\n"
     try:
         files.make_folder(layout.run)
         with layout.journal.open("a", encoding="utf-8") as journal:
@@ -288,7 +302,7 @@ def read_intents(layout: Layout) -> list[Resource]:
     found: list[Resource] = []
     for line in lines:
         try:
-            found += [codec.decode(one) for one in parse_json(line)]
+            found += [codec.read(bytes(piece)) for piece in parse_json(line, type=list[Raw])]
         except (ValueError, KeyError, TypeError):
             continue
     return found
@@ -307,7 +321,7 @@ def write_picks(layout: Layout, picks: Picks) -> None:
         "ports": dict(picks.ports),
         "prefixes": {name: str(prefix) for name, prefix in picks.prefixes.items()},
     }
-    files.write(layout.picks, json.dumps(data, indent=1) + "\n")
+    files.write(layout.picks, codec.laid_out(data))
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from qlan.host import files
 from qlan.realm import Realm
 from qlan.render.layout import Layout
 from qlan.values import replace
+from tests import samples
 
 FIRST = journal.Record("shop", Realm.ROOTLESS, None, "1")
 
@@ -55,3 +56,22 @@ def test_another_lab_s_record_is_another(layout: Layout, tmp_path: Path) -> None
 def test_what_is_damaged_is_none(layout: Layout, text: str) -> None:
     files.write(layout.record, text)
     assert journal.read_record(layout) is None
+
+
+def test_what_is_remembered_already_is_not_written_anew(layout: Layout) -> None:
+    """Written files are others, by their inode."""
+    wanted = samples.parsed(samples.DEMO)
+    first = replace(FIRST, wanted=wanted)
+    journal.write_record(layout, first)
+    inode = layout.record.stat().st_ino
+    journal.write_record(layout, replace(first, wanted=samples.parsed(samples.DEMO)))
+    assert layout.record.stat().st_ino == inode
+    backwards = replace(first, wanted=dict(reversed(wanted.items())))
+    journal.write_record(layout, backwards)
+    assert layout.record.stat().st_ino != inode, "guests are shown in the file's order"
+    read = journal.read_record(layout)
+    assert read is not None
+    assert list(read.wanted.items()) == list(backwards.wanted.items())
+    layout.record.write_text("damaged")
+    journal.write_record(layout, backwards)
+    assert journal.read_record(layout) == backwards

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Raw
 
 from qlan.errors import ConflictError, HostError, NotInTime, QlanError
 from qlan.host import files, taken
@@ -26,12 +27,12 @@ _HINT_REFUSES = "it must run, and its system must know hot-unplug; `qlan down GU
 
 def amend(command: Amend) -> None:
     """Change a guest's record: what is dropped goes with what is within it, what is put replaces its like."""
-    data = files.read_json(command.path)
-    there = {one.key: one for one in map(codec.decode, data if isinstance(data, list) else ())}
+    pieces = files.read_json(command.path, list[Raw])
+    there = {one.key: one for one in map(codec.read, map(bytes, pieces or ()))}
     for key in [key for key, one in there.items() if command.drop in (key, *one.within)]:
         del there[key]
-    there |= {one.key: one for one in (codec.decode(json.loads(text)) for text in command.put)}
-    files.write(command.path, json.dumps([codec.encode(one) for one in there.values()]))
+    there |= {one.key: one for one in (codec.read(text.encode()) for text in command.put)}
+    files.write(command.path, codec.encode(list(there.values())))
 
 
 def tell(command: Qmp, tap: int | None) -> None:

@@ -7,15 +7,14 @@ made anew has nothing to get back), and `lab.NAME` says who needs it.
 from __future__ import annotations
 
 import fcntl
-import json
 import os
-import socket
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
 from msgspec.json import decode as parse_json
+from msgspec.json import encode
 
 from qlan.host import files
 from qlan.host.run import run
@@ -133,7 +132,7 @@ def save(commands: Sequence[Save], enter: Sequence[str]) -> None:
     tables = _tables([one.table for one in commands], enter)
     for one in commands:
         rows = tables.get(one.table)
-        text = run([*enter, *one.listing]).stdout if rows is None else json.dumps({"nftables": rows})
+        text = run([*enter, *one.listing]).stdout if rows is None else encode({"nftables": rows}).decode()
         files.write(one.path, text)
 
 
@@ -276,7 +275,9 @@ def _write(path: str, value: str) -> None:
 
 
 def _index(link: str) -> int:
+    from socket import if_nametoindex  # 2 ms, and only who changes settings asks
+
     try:
-        return socket.if_nametoindex(link)
+        return if_nametoindex(link)
     except OSError:
         return 0

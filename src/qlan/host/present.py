@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from ipaddress import IPv4Interface
 from pathlib import Path
 
+from msgspec import Raw
+
 from qlan import names
 from qlan.errors import CommandFailed
 from qlan.host import files, link, listening, process, shaping, vlan
@@ -335,8 +337,8 @@ def _machines(layout: Layout, known: Iterable[Resource], found: Resources) -> Re
             continue
         unknown = Machine(guest, layout.lab, "", "", "", 0, 0)
         there[unknown.key] = unknown
-        data = files.read_json(layout.guest(guest) / "guest.json")
-        said = [one for one in map(codec.find, data if isinstance(data, list) else ()) if one is not None]
+        pieces = files.read_json(layout.guest(guest) / "guest.json", list[Raw])
+        said = [one for one in map(codec.find, pieces or ()) if one is not None]
         unplugged = _unplugged(pid, [one for one in said if isinstance(one, Nic)])
         for one in said:
             there[one.key] = one

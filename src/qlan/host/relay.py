@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
 import socket
 from collections.abc import Callable, Iterator, Sequence
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from msgspec.json import decode as parse_json
+from msgspec.json import encode
 
 from qlan.errors import ConflictError, Denied, HostError, QlanError
 from qlan.host import files, process, taken
@@ -123,7 +123,7 @@ def ask(
         channel.settimeout(time_limit_s)
         try:
             channel.connect(str(control))
-            socket.send_fds(channel, [json.dumps(message).encode()], list(fds))
+            socket.send_fds(channel, [encode(message)], list(fds))
             more = True
             while more:
                 answer = parse_json(channel.recv(MESSAGE_MAX) or b'{"error": "it ended"}')

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -83,7 +82,9 @@ def _redirects(enter: Sequence[str], taps: Sequence[Tap]) -> dict[str, str]:
 
 def parse_redirects(text: str, taps: Sequence[Tap]) -> dict[str, str]:
     """Where the ingress filter of each leads frames: a batch prints a list a line of it."""
-    decoder, found, at = json.JSONDecoder(), [], 0
+    from json import JSONDecoder  # only where a NIC is shaped; msgspec reads no text of which it does not know the end
+
+    decoder, found, at = JSONDecoder(), [], 0
     while (at := text.find("[", at)) >= 0:
         rows, at = decoder.raw_decode(text, at)
         found.append(rows)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from ipaddress import IPv4Interface, IPv6Interface
 
@@ -12,6 +11,7 @@ from qlan.names import device_name, digest
 from qlan.networks import bridge as bridge_kind
 from qlan.networks import lan, macvtap, shaping, wire
 from qlan.render import passt
+from qlan.resources import codec
 from qlan.resources.model import (
     Adopted,
     Backend,
@@ -264,7 +264,7 @@ def _static_address(guest: topology.Guest, index: int, site: lan.Site) -> IPv4In
     address = addressing.nic_address(site.topology, site.picks, guest.name, index)
     if network is None or network.dhcp or address is None:
         return None
-    return IPv4Interface(f"{address}/{addressing.subnet_of(network, site.picks).prefixlen}")
+    return IPv4Interface((int(address), addressing.subnet_of(network, site.picks).prefixlen))
 
 
 def _static_address6(guest: topology.Guest, index: int, site: lan.Site) -> IPv6Interface | None:
@@ -308,9 +308,9 @@ def _seed(guest: topology.Guest, site: lan.Site) -> tuple[tuple[str, str], ...]:
         ethernets[f"nic{index}"] = how
     identity = digest(site.topology.lab, guest.name, *macs, size=8).hex()
     return (
-        ("meta-data", json.dumps({"instance-id": f"qlan-{identity}", "local-hostname": guest.name}) + "\n"),
+        ("meta-data", codec.laid_out({"instance-id": f"qlan-{identity}", "local-hostname": guest.name})),
         ("user-data", "#cloud-config\n{}\n"),
-        ("network-config", json.dumps({"version": 2, "ethernets": ethernets}, indent=1) + "\n"),
+        ("network-config", codec.laid_out({"version": 2, "ethernets": ethernets})),
     )
 
 

@@ -11,13 +11,14 @@ is ours if it has our command's `id`.
 from __future__ import annotations
 
 import itertools
-import json
 import os
 import socket
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from msgspec.json import decode, encode
 
 from qlan.errors import NotInTime, QmpError
 from qlan.values import Value
@@ -97,7 +98,7 @@ class _Monitor:
         if fd is not None:
             socket.send_fds(self._socket, [b" "], [fd])
         number = f"qlan-{os.getpid()}-{next(self._ids)}"
-        self._socket.sendall(json.dumps({"execute": name, "arguments": arguments, "id": number}).encode() + b"\n")
+        self._socket.sendall(encode({"execute": name, "arguments": arguments, "id": number}) + b"\n")
         while True:
             said = self.hear()
             if said.get("id") == number:
@@ -123,7 +124,7 @@ class _Monitor:
                 raise ConnectionError("it ended the connection")
             self._rest += piece
         line, _, self._rest = self._rest.partition(b"\n")
-        said = json.loads(line)
+        said = decode(line)
         if not isinstance(said, dict):
             raise ValueError("it does not speak QMP")
         return said

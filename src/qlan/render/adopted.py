@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 from qlan.render.command import Adopt, Command, Remove, Write
 from qlan.render.scene import Scene
 from qlan.resources import codec
@@ -16,7 +14,7 @@ MONITOR = "-qmp unix:{path},server=on,wait=off"
 def create(one: Adopted, scene: Scene) -> list[Command]:
     """Its record, with the NICs and forwards that it has; what the lab lends it follows by QMP."""
     layout, found = scene.layout, one.found
-    data = json.dumps([codec.encode(each) for each in (one, *one.own)])
+    data = codec.encode((one, *one.own))
     adopt = Adopt(
         one.guest,
         found.pid,

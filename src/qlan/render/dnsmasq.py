@@ -7,7 +7,6 @@ reservations and names are read again on SIGHUP.  Every value that gets here is 
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from qlan.render.command import Command, Forget, Reload, Remove, Run, Stop, Write
@@ -163,7 +162,7 @@ def _files(server: Dnsmasq, scene: Scene) -> list[Command]:
     folder = scene.layout.dnsmasq(server.network)
     reservations = "".join(_reservation(one) for one in server.reservations)
     hosts = "".join(f"{address} {name}\n" for name, address in server.hosts)
-    record = json.dumps(codec.encode(server))
+    record = codec.encode(server)
     return [
         Write(folder / "conf", conf(server, scene)),
         Write(folder / "reservations", reservations),

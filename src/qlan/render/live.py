@@ -7,7 +7,6 @@ reads it after a crash plans from there.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from typing import Any
 
@@ -140,7 +139,7 @@ def _nic_of(tap: Tap, scene: Scene) -> Nic | None:
 
 def amend(scene: Scene, guest: str, *put: Resource, drop: str = "") -> Amend:
     """What guest.json is to say from now on."""
-    text = tuple(json.dumps(codec.encode(one)) for one in put)
+    text = tuple(codec.encode(one) for one in put)
     return Amend(scene.layout.guest(guest) / "guest.json", put=text, drop=drop)
 
 

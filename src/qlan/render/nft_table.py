@@ -6,7 +6,6 @@ kernel lists it is kept: by that a later change by somebody else is seen.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -43,7 +42,7 @@ def made(
     text = f"{table}{elements}"
     nft = Nft(one.namespace, text, new=table.name, comment=table.comment)
     return [
-        Write(folder / "resource.json", json.dumps(codec.encode(one))),
+        Write(folder / "resource.json", codec.encode(one)),
         Nft(one.namespace, nft.replacing) if is_there else nft,
         Save(one.namespace, table.name, folder / "listing.json", terse=isinstance(one, PortMap)),
     ]

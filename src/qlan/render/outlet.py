@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 from qlan.render.command import Command, Publish, Remove, Serve, Stop, Withdraw
 from qlan.render.scene import Scene
 from qlan.resources import codec
@@ -23,7 +21,7 @@ def delete(outlet: Outlet, scene: Scene) -> list[Command]:
 
 def create_port(port: ReversePort, scene: Scene) -> list[Command]:
     """A socket in the lab's network, which hears its bridge alone, handed to the outlet."""
-    note = json.dumps(codec.encode(port))
+    note = codec.encode(port)
     return [
         Publish(
             scene.layout.outlet,

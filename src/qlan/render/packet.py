@@ -7,8 +7,6 @@ is said without knowing its name.
 
 from __future__ import annotations
 
-import json
-
 from qlan.names import LINK_GROUPS
 from qlan.render import nft_table
 from qlan.render.command import Borrow, Command, GiveBack, InTurn, Ip, Nft, Remove, Run, Stop, Sysctl, Write
@@ -158,7 +156,7 @@ def create_pasta(uplink: Pasta, scene: Scene) -> list[Command]:
         "-P", str(scene.layout.pasta / "pid"), f"@{uplink.namespace}@",
     ]  # fmt: skip
     return [
-        Write(scene.layout.pasta / "resource.json", json.dumps(codec.encode(uplink))),
+        Write(scene.layout.pasta / "resource.json", codec.encode(uplink)),
         Run(HOST, ("sh", "-c", _RESOLVERS, str(scene.layout.pasta_resolvers))),
         Run(HOST, ("pasta", *words), behind=uplink.key),  # it takes as long as the lab's bridges and rules together
     ]

@@ -7,7 +7,6 @@ does) and the ports are said.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from ipaddress import IPv4Network
 
@@ -24,7 +23,7 @@ def create(passt: Passt, scene: Scene) -> list[Command]:
     """It goes into the background when its socket is there."""
     folder = scene.layout.passt(passt.guest, passt.nic)
     return [
-        Write(folder / "resource.json", json.dumps(codec.encode(passt))),
+        Write(folder / "resource.json", codec.encode(passt)),
         Folder(folder / "own", passt.run_as),
         Run(HOST, ("passt", *_words(passt, scene)), run_as=passt.run_as),
     ]

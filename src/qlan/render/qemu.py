@@ -7,7 +7,6 @@ who only listens, then the TAPs, macvtaps, ends of wires, and what opens vhost-n
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 
 from qlan.render import passt, user_netdev
@@ -262,4 +261,4 @@ def _record(machine: Machine, scene: Scene) -> str:
     """What the machine is started with, so that it can be read back."""
     nics = scene.nics(machine.guest)
     forwards = [forward for nic in nics for forward in scene.forwards(machine.guest, nic.index)]
-    return json.dumps([codec.encode(one) for one in (machine, *nics, *forwards)])
+    return codec.encode((machine, *nics, *forwards))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 from qlan.render.command import Command, Publish, Remove, Serve, Stop, Withdraw
 from qlan.render.enter import enter
 from qlan.render.scene import Scene
@@ -27,7 +25,7 @@ def delete(relay: Relay, scene: Scene) -> list[Command]:
 
 def create_port(port: PublishedPort, scene: Scene) -> list[Command]:
     """A socket outside, handed to the relay."""
-    note = json.dumps(codec.encode(port))
+    note = codec.encode(port)
     return [
         Publish(scene.layout.relay, port.key, port.protocol, (str(port.host_address), port.host_port),
                 (str(port.guest_address), port.guest_port), note)
@@ -42,7 +40,7 @@ def delete_port(port: PublishedPort, scene: Scene) -> list[Command]:
 def create_dhcp(one: DhcpRelay, scene: Scene) -> list[Command]:
     """Two sockets in the lab's network, handed to the relay: for the guests, and for the server's answers."""
     ends = (str(one.address), _DHCP_PORT), (str(one.server), _DHCP_PORT)
-    note = json.dumps(codec.encode(one))
+    note = codec.encode(one)
     inside = "" if one.namespace == HOST else one.namespace
     return [Publish(scene.layout.relay, one.key, "dhcp", *ends, note, inside=inside, link=one.link)]
 

@@ -7,7 +7,6 @@ Back: the same, each line such that doing it twice, or after half a way forth, e
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -58,7 +57,7 @@ def create_bridge(bridge: Bridge, scene: Scene) -> list[Command]:
     uplink = scene.resources.get(f"uplink/{bridge.network}")
     if not isinstance(uplink, Uplink) or not (away := manager.kept_away(uplink)):
         return made
-    there = Write(scene.layout.uplink(uplink.network) / "resource.json", json.dumps(codec.encode(uplink)))
+    there = Write(scene.layout.uplink(uplink.network) / "resource.json", codec.encode(uplink))
     return [there, *(Write(*one) for one in away), InTurn(manager.reload()), *made]
 
 
@@ -216,8 +215,8 @@ def _way_back(uplink: Uplink, folder: Path) -> list[Command]:
         Write(folder / "undo", _text(back(uplink))),
         Write(folder / "undo_lasting", _text(back(uplink, lasting=True))),
         Write(folder / "undo6", _text(rules6(uplink, uplink.bridge, uplink.nic))),
-        Write(folder / "guard.json", json.dumps(told)),
-        Write(folder / "resource.json", json.dumps(codec.encode(uplink))),
+        Write(folder / "guard.json", codec.encode(told)),
+        Write(folder / "resource.json", codec.encode(uplink)),
     ]
 
 

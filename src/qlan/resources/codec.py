@@ -15,11 +15,17 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6
 from pathlib import Path
 from typing import Any
 
+from msgspec import Raw
+from msgspec.json import Encoder
+from msgspec.json import decode as parse_json
+from msgspec.json import format as format_json
+
+from qlan.errors import UsageError
 from qlan.resources import model
 from qlan.resources.model import Resource
 from qlan.values import Value, defaults
 
-_PLAIN = frozenset({str, int, bool, float, type(None)})
+_PLAIN = frozenset({str, int, bool, float, type(None), IPv4Address, IPv4Interface, IPv4Network, IPv6Address})
 _TEXT_TYPES: tuple[type, ...] = (
     IPv4Interface,
     IPv4Address,
@@ -34,22 +40,44 @@ _CLASSES: dict[str, type] = {cls.__name__: cls for cls in (*model.RESOURCE_TYPES
 Decoder = Callable[[Any], Any]
 
 
-def encode(value: Any) -> Any:
-    """A resource (or a part of one) as JSON data."""
+def encode(value: Any) -> str:
+    """A resource, a part of one, or what holds some, as JSON.  UsageError: a path is not UTF-8, and so no text."""
+    try:
+        return _ENCODER.encode(_data(value)).decode()
+    except UnicodeEncodeError as error:
+        shown = error.object.encode(errors="backslashreplace").decode()
+        raise UsageError(f"`{shown}` is not UTF-8", hint="rename it: what a lab is made of is kept as text") from error
+
+
+def laid_out(value: Any) -> str:
+    """The same for people to read, a line a value."""
+    return format_json(_ENCODER.encode(_data(value)), indent=1).decode() + "\n"
+
+
+def _data(value: Any) -> Any:
+    """With objects of the fields that say something in place of values."""
     if type(value) in _PLAIN:  # nearly all, and thousands of them
         return value
     if isinstance(value, Value):
         said = {"type": type(value).__name__}
-        for name, default in defaults(type(value)):
+        for name, default in _defaults(type(value)):
             field = getattr(value, name)
             if field != default:
-                said[name] = encode(field)
+                said[name] = _data(field)
         return said
-    if isinstance(value, tuple):
-        return [encode(item) for item in value]
+    if isinstance(value, tuple | list):
+        return [_data(item) for item in value]
+    return {key: _data(item) for key, item in value.items()} if isinstance(value, dict) else value
+
+
+def _as_text(value: object) -> str:
     if isinstance(value, _TEXT_TYPES):
         return str(value)
-    return value
+    raise NotImplementedError(f"{type(value).__name__} is not kept in files")
+
+
+_defaults = cache(defaults)
+_ENCODER = Encoder(enc_hook=_as_text)
 
 
 def decode(data: dict[str, Any]) -> Resource:
@@ -60,10 +88,19 @@ def decode(data: dict[str, Any]) -> Resource:
     return typing.cast("Resource", _value_decoder(cls)(data))
 
 
+@cache
+def read(text: bytes) -> Resource:
+    """The same from a piece of JSON.  A lab's record and its guests' files say the same of a thousand NICs: once."""
+    return decode(parse_json(text))
+
+
 def find(data: Any) -> Resource | None:
-    """The same of what a file has that anybody may have damaged; None: it is none that this version knows."""
+    """The same of what a file has that anybody may have damaged; None: it is none that this version knows.
+
+    data: a piece of JSON, or what is in it.
+    """
     try:
-        return decode(data)
+        return read(bytes(data)) if isinstance(data, Raw) else decode(data)
     except (ValueError, KeyError, TypeError, AttributeError):
         return None
 

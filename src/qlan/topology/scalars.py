@@ -51,6 +51,8 @@ class Unreadable(ValueError):
 
 def quoted(text: str) -> str:
     """A user's text inside a message: one line, not too long, nothing that a terminal would obey."""
+    if text.isprintable() and len(text) <= _SHOWN_MAX:  # nearly all, and each name of a big lab is asked for
+        return f"`{text}`"
     shown = "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
     if len(shown) > _SHOWN_MAX:
         shown = shown[: _SHOWN_MAX - 3] + "..."

@@ -43,7 +43,7 @@ CASES = pytest.mark.parametrize("case", golden.cases("expand"))
 @REALMS
 def test_expand(case: str, realm: Realm) -> None:
     found = samples.parsed(golden.text_of("expand", case, "qlan.yaml"), realm)
-    text = json.dumps([codec.encode(one) for one in found.values()], indent=1) + "\n"
+    text = json.dumps([json.loads(codec.encode(one)) for one in found.values()], indent=1) + "\n"
     golden.compare(text, samples.GOLDEN / "expand" / case / f"{realm}.json")
 
 

@@ -12,7 +12,7 @@
 #   + machine/left  binary=/usr/bin/qemu-system-x86_64, machine=pc, accel=tcg, cpus=1, memory_bytes=536870912, kernel=/lab/vmlinuz, append=quiet, run_as=1000, addresses=[ip=10.20.30.40:::255.255.255.0:left:eth0:off]
 #   + nic/left/0  model=virtio-net-pci, mac=52:51:94:2d:bc:8f, backend=TapBackend(tap tap/left/0), mtu_bytes=1400, address=10.20.30.40/24
 #   + nic/left/1  model=virtio-net-pci, mac=52:69:20:f3:39:4f, backend=TapBackend(tap tap/left/1)
-#   + machine/right  binary=/usr/bin/qemu-system-x86_64, machine=pc, accel=tcg, cpus=1, memory_bytes=536870912, drives=[Drive(path /lab/right.qcow2, format qcow2)], seed=[[meta-data, {"instance-id": "qlan-5e643a65b1f5673d", "local-hostname": "right"}\n], [user-data, #cloud-config\n{}\n], [network-config, {\n "version": 2,\n "ethernets": {\n  "nic0": {\n   "match": {\n    "macaddress": "52:e3:ab:20:17:09"\n   },\n   "addresses": [\n    "10.20.30.64/24"\n   ],\n   "dhcp4": false,\n   "dhcp6": false,\n   "optional": true\n  },\n  "nic1": {\n   "match": {\n    "macaddress": "52:6e:ee:5f:47:3d"\n   },\n   "dhcp4": false,\n   "dhcp6": false,\n   "optional": true\n  }\n }\n}\n]], run_as=1000
+#   + machine/right  binary=/usr/bin/qemu-system-x86_64, machine=pc, accel=tcg, cpus=1, memory_bytes=536870912, drives=[Drive(path /lab/right.qcow2, format qcow2)], seed=[[meta-data, {\n "instance-id": "qlan-5e643a65b1f5673d",\n "local-hostname": "right"\n}\n], [user-data, #cloud-config\n{}\n], [network-config, {\n "version": 2,\n "ethernets": {\n  "nic0": {\n   "match": {\n    "macaddress": "52:e3:ab:20:17:09"\n   },\n   "addresses": [\n    "10.20.30.64/24"\n   ],\n   "dhcp4": false,\n   "dhcp6": false,\n   "optional": true\n  },\n  "nic1": {\n   "match": {\n    "macaddress": "52:6e:ee:5f:47:3d"\n   },\n   "dhcp4": false,\n   "dhcp6": false,\n   "optional": true\n  }\n }\n}\n]], run_as=1000
 #   + nic/right/0  model=virtio-net-pci, mac=52:e3:ab:20:17:09, backend=TapBackend(tap tap/right/0), mtu_bytes=1400, address=10.20.30.64/24
 #   + nic/right/1  model=virtio-net-pci, mac=52:6e:ee:5f:47:3d, backend=TapBackend(tap tap/right/1)
 #   + machine/third  binary=/usr/bin/qemu-system-x86_64, machine=pc, accel=tcg, cpus=1, memory_bytes=536870912, drives=[Drive(path /lab/third.qcow2, format qcow2)], run_as=1000
@@ -63,7 +63,7 @@ END
 
 mkdir -p /run/user/1000/qlan/cloud/guest/left
 cat >/run/user/1000/qlan/cloud/guest/left/guest.json <<'END'
-[{"type": "Machine", "guest": "left", "lab": "cloud", "binary": "/usr/bin/qemu-system-x86_64", "machine": "pc", "accel": "tcg", "cpus": 1, "memory_bytes": 536870912, "kernel": "/lab/vmlinuz", "append": "quiet", "run_as": 1000, "addresses": ["ip=10.20.30.40:::255.255.255.0:left:eth0:off"]}, {"type": "Nic", "guest": "left", "index": 0, "model": "virtio-net-pci", "mac": "52:51:94:2d:bc:8f", "backend": {"type": "TapBackend", "tap": "tap/left/0"}, "mtu_bytes": 1400, "address": "10.20.30.40/24"}, {"type": "Nic", "guest": "left", "index": 1, "model": "virtio-net-pci", "mac": "52:69:20:f3:39:4f", "backend": {"type": "TapBackend", "tap": "tap/left/1"}}]
+[{"type":"Machine","guest":"left","lab":"cloud","binary":"/usr/bin/qemu-system-x86_64","machine":"pc","accel":"tcg","cpus":1,"memory_bytes":536870912,"kernel":"/lab/vmlinuz","append":"quiet","run_as":1000,"addresses":["ip=10.20.30.40:::255.255.255.0:left:eth0:off"]},{"type":"Nic","guest":"left","index":0,"model":"virtio-net-pci","mac":"52:51:94:2d:bc:8f","backend":{"type":"TapBackend","tap":"tap/left/0"},"mtu_bytes":1400,"address":"10.20.30.40/24"},{"type":"Nic","guest":"left","index":1,"model":"virtio-net-pci","mac":"52:69:20:f3:39:4f","backend":{"type":"TapBackend","tap":"tap/left/1"}}]
 END
 
 # guest left
@@ -95,7 +95,10 @@ END
 
 mkdir -p /run/user/1000/qlan/cloud/guest/right/seed
 cat >/run/user/1000/qlan/cloud/guest/right/seed/meta-data <<'END'
-{"instance-id": "qlan-5e643a65b1f5673d", "local-hostname": "right"}
+{
+ "instance-id": "qlan-5e643a65b1f5673d",
+ "local-hostname": "right"
+}
 END
 
 mkdir -p /run/user/1000/qlan/cloud/guest/right/seed
@@ -134,7 +137,7 @@ END
 
 mkdir -p /run/user/1000/qlan/cloud/guest/right
 cat >/run/user/1000/qlan/cloud/guest/right/guest.json <<'END'
-[{"type": "Machine", "guest": "right", "lab": "cloud", "binary": "/usr/bin/qemu-system-x86_64", "machine": "pc", "accel": "tcg", "cpus": 1, "memory_bytes": 536870912, "drives": [{"type": "Drive", "path": "/lab/right.qcow2", "format": "qcow2"}], "seed": [["meta-data", "{\"instance-id\": \"qlan-5e643a65b1f5673d\", \"local-hostname\": \"right\"}\n"], ["user-data", "#cloud-config\n{}\n"], ["network-config", "{\n \"version\": 2,\n \"ethernets\": {\n  \"nic0\": {\n   \"match\": {\n    \"macaddress\": \"52:e3:ab:20:17:09\"\n   },\n   \"addresses\": [\n    \"10.20.30.64/24\"\n   ],\n   \"dhcp4\": false,\n   \"dhcp6\": false,\n   \"optional\": true\n  },\n  \"nic1\": {\n   \"match\": {\n    \"macaddress\": \"52:6e:ee:5f:47:3d\"\n   },\n   \"dhcp4\": false,\n   \"dhcp6\": false,\n   \"optional\": true\n  }\n }\n}\n"]], "run_as": 1000}, {"type": "Nic", "guest": "right", "index": 0, "model": "virtio-net-pci", "mac": "52:e3:ab:20:17:09", "backend": {"type": "TapBackend", "tap": "tap/right/0"}, "mtu_bytes": 1400, "address": "10.20.30.64/24"}, {"type": "Nic", "guest": "right", "index": 1, "model": "virtio-net-pci", "mac": "52:6e:ee:5f:47:3d", "backend": {"type": "TapBackend", "tap": "tap/right/1"}}]
+[{"type":"Machine","guest":"right","lab":"cloud","binary":"/usr/bin/qemu-system-x86_64","machine":"pc","accel":"tcg","cpus":1,"memory_bytes":536870912,"drives":[{"type":"Drive","path":"/lab/right.qcow2","format":"qcow2"}],"seed":[["meta-data","{\n \"instance-id\": \"qlan-5e643a65b1f5673d\",\n \"local-hostname\": \"right\"\n}\n"],["user-data","#cloud-config\n{}\n"],["network-config","{\n \"version\": 2,\n \"ethernets\": {\n  \"nic0\": {\n   \"match\": {\n    \"macaddress\": \"52:e3:ab:20:17:09\"\n   },\n   \"addresses\": [\n    \"10.20.30.64/24\"\n   ],\n   \"dhcp4\": false,\n   \"dhcp6\": false,\n   \"optional\": true\n  },\n  \"nic1\": {\n   \"match\": {\n    \"macaddress\": \"52:6e:ee:5f:47:3d\"\n   },\n   \"dhcp4\": false,\n   \"dhcp6\": false,\n   \"optional\": true\n  }\n }\n}\n"]],"run_as":1000},{"type":"Nic","guest":"right","index":0,"model":"virtio-net-pci","mac":"52:e3:ab:20:17:09","backend":{"type":"TapBackend","tap":"tap/right/0"},"mtu_bytes":1400,"address":"10.20.30.64/24"},{"type":"Nic","guest":"right","index":1,"model":"virtio-net-pci","mac":"52:6e:ee:5f:47:3d","backend":{"type":"TapBackend","tap":"tap/right/1"}}]
 END
 
 # guest right
@@ -166,7 +169,7 @@ END
 
 mkdir -p /run/user/1000/qlan/cloud/guest/third
 cat >/run/user/1000/qlan/cloud/guest/third/guest.json <<'END'
-[{"type": "Machine", "guest": "third", "lab": "cloud", "binary": "/usr/bin/qemu-system-x86_64", "machine": "pc", "accel": "tcg", "cpus": 1, "memory_bytes": 536870912, "drives": [{"type": "Drive", "path": "/lab/third.qcow2", "format": "qcow2"}], "run_as": 1000}, {"type": "Nic", "guest": "third", "index": 0, "model": "virtio-net-pci", "mac": "52:ee:36:e7:dc:a7", "backend": {"type": "TapBackend", "tap": "tap/third/0"}, "mtu_bytes": 1300, "address": "10.20.30.65/24"}]
+[{"type":"Machine","guest":"third","lab":"cloud","binary":"/usr/bin/qemu-system-x86_64","machine":"pc","accel":"tcg","cpus":1,"memory_bytes":536870912,"drives":[{"type":"Drive","path":"/lab/third.qcow2","format":"qcow2"}],"run_as":1000},{"type":"Nic","guest":"third","index":0,"model":"virtio-net-pci","mac":"52:ee:36:e7:dc:a7","backend":{"type":"TapBackend","tap":"tap/third/0"},"mtu_bytes":1300,"address":"10.20.30.65/24"}]
 END
 
 # guest third

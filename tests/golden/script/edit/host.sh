@@ -24,9 +24,9 @@ pid_of() { read -r pid rest <"$1"; echo "$pid"; }
 end() { signal=$1 pid=$(pid_of "$2") left=200; shift 2; "$@" kill -"$signal" "$pid" || return 0
         while [ $left -gt 0 ] && "$@" kill -0 "$pid" 2>/dev/null; do left=$((left - 1)); sleep 0.05; done; }
 
-/usr/bin/python3 -m qlan.host.change '{"amend": {"path": "/run/user/1000/qlan/edit/guest/web/guest.json", "put": ["{\"type\": \"Nic\", \"guest\": \"web\", \"index\": 1, \"model\": \"e1000\", \"mac\": \"52:87:19:f6:86:18\", \"backend\": {\"type\": \"TapBackend\", \"tap\": \"tap/web/1\"}, \"whole\": false, \"leased\": [\"back\", \"10.82.66.64\"]}"], "drop": ""}}'
+/usr/bin/python3 -m qlan.host.change '{"amend": {"path": "/run/user/1000/qlan/edit/guest/web/guest.json", "put": ["{\"type\":\"Nic\",\"guest\":\"web\",\"index\":1,\"model\":\"e1000\",\"mac\":\"52:87:19:f6:86:18\",\"backend\":{\"type\":\"TapBackend\",\"tap\":\"tap/web/1\"},\"whole\":false,\"leased\":[\"back\",\"10.82.66.64\"]}"], "drop": ""}}'
 
-/usr/bin/python3 -m qlan.host.change '{"qmp": {"guest": "web", "socket": "/run/user/1000/qlan/edit/guest/web/qmp", "calls": [{"name": "device_del", "arguments": [["id", "nic1"]]}], "vhost": false, "ports": null, "gone": "nic1", "gone_is_fine": true, "stays": {"path": "/run/user/1000/qlan/edit/guest/web/guest.json", "put": ["{\"type\": \"Nic\", \"guest\": \"web\", \"index\": 1, \"model\": \"e1000\", \"mac\": \"52:87:19:f6:86:18\", \"backend\": {\"type\": \"TapBackend\", \"tap\": \"tap/web/1\"}, \"leased\": [\"back\", \"10.82.66.64\"]}"], "drop": ""}, "pause_s": 0.0}}'
+/usr/bin/python3 -m qlan.host.change '{"qmp": {"guest": "web", "socket": "/run/user/1000/qlan/edit/guest/web/qmp", "calls": [{"name": "device_del", "arguments": [["id", "nic1"]]}], "vhost": false, "ports": null, "gone": "nic1", "gone_is_fine": true, "stays": {"path": "/run/user/1000/qlan/edit/guest/web/guest.json", "put": ["{\"type\":\"Nic\",\"guest\":\"web\",\"index\":1,\"model\":\"e1000\",\"mac\":\"52:87:19:f6:86:18\",\"backend\":{\"type\":\"TapBackend\",\"tap\":\"tap/web/1\"},\"leased\":[\"back\",\"10.82.66.64\"]}"], "drop": ""}, "pause_s": 0.0}}'
 
 /usr/bin/python3 -m qlan.host.change '{"qmp": {"guest": "web", "socket": "/run/user/1000/qlan/edit/guest/web/qmp", "calls": [{"name": "netdev_del", "arguments": [["id", "net1"]]}], "vhost": false, "ports": null, "gone": "", "gone_is_fine": true, "stays": null, "pause_s": 0.0}}'
 
@@ -119,7 +119,7 @@ END
 
 mkdir -p /run/user/1000/qlan/edit/dnsmasq/lan
 cat >/run/user/1000/qlan/edit/dnsmasq/lan/resource.json <<'END'
-{"type": "Dnsmasq", "network": "lan", "interface": "lan-f6128", "link_key": "bridge/lan", "address": "10.10.10.1/24", "lab": "script", "first": "10.10.10.64", "last": "10.10.10.254", "reservations": [{"type": "Reservation", "mac": "52:76:c8:aa:f7:1d", "address": "10.10.10.64", "name": "web", "address6": "fd61:e5d7:f8e8:f527::64"}, {"type": "Reservation", "mac": "52:de:79:b1:04:b3", "address": "10.10.10.65", "name": "db", "address6": "fd61:e5d7:f8e8:f527::65"}], "hosts": [["db", "10.10.10.65"], ["web", "10.10.10.64"]], "mtu_bytes": 1400, "ipv6": {"type": "Ipv6Service", "address": "fd61:e5d7:f8e8:f527::1/64", "first": "fd61:e5d7:f8e8:f527:0:1::", "last": "fd61:e5d7:f8e8:f527:0:1:0:ffff"}}
+{"type":"Dnsmasq","network":"lan","interface":"lan-f6128","link_key":"bridge/lan","address":"10.10.10.1/24","lab":"script","first":"10.10.10.64","last":"10.10.10.254","reservations":[{"type":"Reservation","mac":"52:76:c8:aa:f7:1d","address":"10.10.10.64","name":"web","address6":"fd61:e5d7:f8e8:f527::64"},{"type":"Reservation","mac":"52:de:79:b1:04:b3","address":"10.10.10.65","name":"db","address6":"fd61:e5d7:f8e8:f527::65"}],"hosts":[["db","10.10.10.65"],["web","10.10.10.64"]],"mtu_bytes":1400,"ipv6":{"type":"Ipv6Service","address":"fd61:e5d7:f8e8:f527::1/64","first":"fd61:e5d7:f8e8:f527:0:1::","last":"fd61:e5d7:f8e8:f527:0:1:0:ffff"}}
 END
 
 dnsmasq --conf-file=/run/user/1000/qlan/edit/dnsmasq/lan/conf
@@ -128,15 +128,15 @@ ip -batch - <<END
 link set dev web.0-f0c24 master lan-f6128 mtu 1400 alias qlan:edit:tap/web/0 up
 END
 
-/usr/bin/python3 -m qlan.host.change '{"amend": {"path": "/run/user/1000/qlan/edit/guest/box/guest.json", "put": ["{\"type\": \"PortForward\", \"guest\": \"box\", \"nic\": 0, \"protocol\": \"tcp\", \"host_address\": \"127.0.0.1\", \"host_port\": 8080, \"guest_address\": null, \"guest_port\": 80, \"whole\": false}"], "drop": ""}}'
+/usr/bin/python3 -m qlan.host.change '{"amend": {"path": "/run/user/1000/qlan/edit/guest/box/guest.json", "put": ["{\"type\":\"PortForward\",\"guest\":\"box\",\"nic\":0,\"protocol\":\"tcp\",\"host_address\":\"127.0.0.1\",\"host_port\":8080,\"guest_address\":null,\"guest_port\":80,\"whole\":false}"], "drop": ""}}'
 
 /usr/bin/python3 -m qlan.host.change '{"qmp": {"guest": "box", "socket": "/run/user/1000/qlan/edit/guest/box/qmp", "calls": [{"name": "human-monitor-command", "arguments": [["command-line", "hostfwd_remove net0 tcp:127.0.0.1:8080"]]}, {"name": "human-monitor-command", "arguments": [["command-line", "hostfwd_add net0 tcp:127.0.0.1:8080-:80"]]}], "vhost": false, "ports": null, "gone": "", "gone_is_fine": false, "stays": null, "pause_s": 0.0}}'
 
-/usr/bin/python3 -m qlan.host.change '{"amend": {"path": "/run/user/1000/qlan/edit/guest/box/guest.json", "put": ["{\"type\": \"PortForward\", \"guest\": \"box\", \"nic\": 0, \"protocol\": \"tcp\", \"host_address\": \"127.0.0.1\", \"host_port\": 8080, \"guest_address\": null, \"guest_port\": 80}"], "drop": ""}}'
+/usr/bin/python3 -m qlan.host.change '{"amend": {"path": "/run/user/1000/qlan/edit/guest/box/guest.json", "put": ["{\"type\":\"PortForward\",\"guest\":\"box\",\"nic\":0,\"protocol\":\"tcp\",\"host_address\":\"127.0.0.1\",\"host_port\":8080,\"guest_address\":null,\"guest_port\":80}"], "drop": ""}}'
 
 mkdir -p /run/user/1000/qlan/edit/guest/db
 cat >/run/user/1000/qlan/edit/guest/db/guest.json <<'END'
-[{"type": "Machine", "guest": "db", "lab": "script", "binary": "/usr/bin/qemu-system-x86_64", "machine": "pc", "accel": "tcg", "cpus": 1, "memory_bytes": 536870912, "kernel": "/lab/vmlinuz", "run_as": 1000}, {"type": "Nic", "guest": "db", "index": 0, "model": "virtio-net-pci", "mac": "52:de:79:b1:04:b3", "backend": {"type": "TapBackend", "tap": "tap/db/0"}, "mtu_bytes": 1400, "leased": ["lan", "10.10.10.65", "fd61:e5d7:f8e8:f527::65"]}, {"type": "Nic", "guest": "db", "index": 1, "model": "virtio-net-pci", "mac": "52:76:56:4c:2b:c1", "backend": {"type": "TapBackend", "tap": "tap/db/1"}}]
+[{"type":"Machine","guest":"db","lab":"script","binary":"/usr/bin/qemu-system-x86_64","machine":"pc","accel":"tcg","cpus":1,"memory_bytes":536870912,"kernel":"/lab/vmlinuz","run_as":1000},{"type":"Nic","guest":"db","index":0,"model":"virtio-net-pci","mac":"52:de:79:b1:04:b3","backend":{"type":"TapBackend","tap":"tap/db/0"},"mtu_bytes":1400,"leased":["lan","10.10.10.65","fd61:e5d7:f8e8:f527::65"]},{"type":"Nic","guest":"db","index":1,"model":"virtio-net-pci","mac":"52:76:56:4c:2b:c1","backend":{"type":"TapBackend","tap":"tap/db/1"}}]
 END
 
 # guest db
@@ -165,11 +165,11 @@ END
 ${pid_more} ip link set dev db.1-1fe9e master more-5172e mtu 1500 group 1902960154 alias qlan:edit:tap/db/1 up
 END
 
-/usr/bin/python3 -m qlan.host.change '{"amend": {"path": "/run/user/1000/qlan/edit/guest/web/guest.json", "put": ["{\"type\": \"Nic\", \"guest\": \"web\", \"index\": 0, \"model\": \"virtio-net-pci\", \"mac\": \"52:76:c8:aa:f7:1d\", \"backend\": {\"type\": \"TapBackend\", \"tap\": \"tap/web/0\"}, \"link_up\": null, \"mtu_bytes\": 1400, \"leased\": [\"lan\", \"10.10.10.64\", \"fd61:e5d7:f8e8:f527::64\"]}"], "drop": ""}}'
+/usr/bin/python3 -m qlan.host.change '{"amend": {"path": "/run/user/1000/qlan/edit/guest/web/guest.json", "put": ["{\"type\":\"Nic\",\"guest\":\"web\",\"index\":0,\"model\":\"virtio-net-pci\",\"mac\":\"52:76:c8:aa:f7:1d\",\"backend\":{\"type\":\"TapBackend\",\"tap\":\"tap/web/0\"},\"link_up\":null,\"mtu_bytes\":1400,\"leased\":[\"lan\",\"10.10.10.64\",\"fd61:e5d7:f8e8:f527::64\"]}"], "drop": ""}}'
 
 /usr/bin/python3 -m qlan.host.change '{"qmp": {"guest": "web", "socket": "/run/user/1000/qlan/edit/guest/web/qmp", "calls": [{"name": "set_link", "arguments": [["name", "nic0"], ["up", false]]}], "vhost": false, "ports": null, "gone": "", "gone_is_fine": false, "stays": null, "pause_s": 1.0}}'
 
 /usr/bin/python3 -m qlan.host.change '{"qmp": {"guest": "web", "socket": "/run/user/1000/qlan/edit/guest/web/qmp", "calls": [{"name": "set_link", "arguments": [["name", "nic0"], ["up", true]]}], "vhost": false, "ports": null, "gone": "", "gone_is_fine": false, "stays": null, "pause_s": 0.0}}'
 
-/usr/bin/python3 -m qlan.host.change '{"amend": {"path": "/run/user/1000/qlan/edit/guest/web/guest.json", "put": ["{\"type\": \"Nic\", \"guest\": \"web\", \"index\": 0, \"model\": \"virtio-net-pci\", \"mac\": \"52:76:c8:aa:f7:1d\", \"backend\": {\"type\": \"TapBackend\", \"tap\": \"tap/web/0\"}, \"mtu_bytes\": 1400, \"leased\": [\"lan\", \"10.10.10.64\", \"fd61:e5d7:f8e8:f527::64\"]}"], "drop": ""}}'
+/usr/bin/python3 -m qlan.host.change '{"amend": {"path": "/run/user/1000/qlan/edit/guest/web/guest.json", "put": ["{\"type\":\"Nic\",\"guest\":\"web\",\"index\":0,\"model\":\"virtio-net-pci\",\"mac\":\"52:76:c8:aa:f7:1d\",\"backend\":{\"type\":\"TapBackend\",\"tap\":\"tap/web/0\"},\"mtu_bytes\":1400,\"leased\":[\"lan\",\"10.10.10.64\",\"fd61:e5d7:f8e8:f527::64\"]}"], "drop": ""}}'
 

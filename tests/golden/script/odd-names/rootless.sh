@@ -139,7 +139,7 @@ END
 
 mkdir -p /run/user/1000/qlan/odd-names/dnsmasq/0net
 cat >/run/user/1000/qlan/odd-names/dnsmasq/0net/resource.json <<'END'
-{"type": "Dnsmasq", "network": "0net", "interface": "0net", "link_key": "bridge/0net", "address": "10.20.30.1/24", "lab": "a-name-of-thirty-two-characters1", "namespace": "namespace/0net", "first": "10.20.30.64", "last": "10.20.30.254", "reservations": [{"type": "Reservation", "mac": "52:b7:56:a9:70:d5", "address": "10.20.30.64", "name": "suspect"}], "hosts": [["suspect", "10.20.30.64"]]}
+{"type":"Dnsmasq","network":"0net","interface":"0net","link_key":"bridge/0net","address":"10.20.30.1/24","lab":"a-name-of-thirty-two-characters1","namespace":"namespace/0net","first":"10.20.30.64","last":"10.20.30.254","reservations":[{"type":"Reservation","mac":"52:b7:56:a9:70:d5","address":"10.20.30.64","name":"suspect"}],"hosts":[["suspect","10.20.30.64"]]}
 END
 
 nsenter --target=${pid_0net} --user --net --pid --preserve-credentials dnsmasq --conf-file=/run/user/1000/qlan/odd-names/dnsmasq/0net/conf --user=root --group=
@@ -187,14 +187,14 @@ END
 
 mkdir -p /run/user/1000/qlan/odd-names/dnsmasq/a-network-of-thirty-two-letters1
 cat >/run/user/1000/qlan/odd-names/dnsmasq/a-network-of-thirty-two-letters1/resource.json <<'END'
-{"type": "Dnsmasq", "network": "a-network-of-thirty-two-letters1", "interface": "a-network-1a58e", "link_key": "bridge/a-network-of-thirty-two-letters1", "address": "172.20.0.1/16", "lab": "a-name-of-thirty-two-characters1", "namespace": "namespace/realm", "first": "172.20.64.0", "last": "172.20.255.254", "reservations": [{"type": "Reservation", "mac": "52:9c:9a:5a:12:00", "address": "172.20.64.0", "name": "a-guest-of-thirty-two-characters", "address6": "fdac:ba81:d6ff:a419::1:6384"}], "hosts": [["a-guest-of-thirty-two-characters", "172.20.64.0"]], "ipv6": {"type": "Ipv6Service", "address": "fdac:ba81:d6ff:a419::1/64", "first": "fdac:ba81:d6ff:a419:0:1::", "last": "fdac:ba81:d6ff:a419:0:1:0:ffff"}}
+{"type":"Dnsmasq","network":"a-network-of-thirty-two-letters1","interface":"a-network-1a58e","link_key":"bridge/a-network-of-thirty-two-letters1","address":"172.20.0.1/16","lab":"a-name-of-thirty-two-characters1","namespace":"namespace/realm","first":"172.20.64.0","last":"172.20.255.254","reservations":[{"type":"Reservation","mac":"52:9c:9a:5a:12:00","address":"172.20.64.0","name":"a-guest-of-thirty-two-characters","address6":"fdac:ba81:d6ff:a419::1:6384"}],"hosts":[["a-guest-of-thirty-two-characters","172.20.64.0"]],"ipv6":{"type":"Ipv6Service","address":"fdac:ba81:d6ff:a419::1/64","first":"fdac:ba81:d6ff:a419:0:1::","last":"fdac:ba81:d6ff:a419:0:1:0:ffff"}}
 END
 
 nsenter --target=${pid_realm} --user --net --pid --preserve-credentials dnsmasq --conf-file=/run/user/1000/qlan/odd-names/dnsmasq/a-network-of-thirty-two-letters1/conf --user=root --group=
 
 mkdir -p /run/user/1000/qlan/odd-names/guest/a-guest-of-thirty-two-characters
 cat >/run/user/1000/qlan/odd-names/guest/a-guest-of-thirty-two-characters/guest.json <<'END'
-[{"type": "Machine", "guest": "a-guest-of-thirty-two-characters", "lab": "a-name-of-thirty-two-characters1", "binary": "/usr/bin/qemu-system-x86_64", "machine": "q35", "accel": "tcg", "cpus": 4, "memory_bytes": 2147483648, "drives": [{"type": "Drive", "path": "/lab/odd, name.img", "format": "qcow2", "interface": "ide", "read_only": true}], "display": "vnc", "qemu_args": ["-rtc", "base=utc,clock=vm"], "ports": 4, "usb": true}, {"type": "Nic", "guest": "a-guest-of-thirty-two-characters", "index": 0, "model": "virtio-net-pci", "mac": "52:9c:9a:5a:12:00", "backend": {"type": "TapBackend", "tap": "tap/a-guest-of-thirty-two-characters/0"}, "boot": true, "leased": ["a-network-of-thirty-two-letters1", "172.20.64.0", "fdac:ba81:d6ff:a419::1:6384"]}, {"type": "Nic", "guest": "a-guest-of-thirty-two-characters", "index": 1, "model": "usb-net", "mac": "52:52:2c:48:7e:fb", "backend": {"type": "TapBackend", "tap": "tap/a-guest-of-thirty-two-characters/1"}, "link_up": false, "bus": "usb-bus"}, {"type": "Nic", "guest": "a-guest-of-thirty-two-characters", "index": 2, "model": "virtio-net-pci", "mac": "52:b7:12:8c:b8:ae", "backend": {"type": "UserBackend", "hostname": "a-guest-of-thirty-two-characters"}}]
+[{"type":"Machine","guest":"a-guest-of-thirty-two-characters","lab":"a-name-of-thirty-two-characters1","binary":"/usr/bin/qemu-system-x86_64","machine":"q35","accel":"tcg","cpus":4,"memory_bytes":2147483648,"drives":[{"type":"Drive","path":"/lab/odd, name.img","format":"qcow2","interface":"ide","read_only":true}],"display":"vnc","qemu_args":["-rtc","base=utc,clock=vm"],"ports":4,"usb":true},{"type":"Nic","guest":"a-guest-of-thirty-two-characters","index":0,"model":"virtio-net-pci","mac":"52:9c:9a:5a:12:00","backend":{"type":"TapBackend","tap":"tap/a-guest-of-thirty-two-characters/0"},"boot":true,"leased":["a-network-of-thirty-two-letters1","172.20.64.0","fdac:ba81:d6ff:a419::1:6384"]},{"type":"Nic","guest":"a-guest-of-thirty-two-characters","index":1,"model":"usb-net","mac":"52:52:2c:48:7e:fb","backend":{"type":"TapBackend","tap":"tap/a-guest-of-thirty-two-characters/1"},"link_up":false,"bus":"usb-bus"},{"type":"Nic","guest":"a-guest-of-thirty-two-characters","index":2,"model":"virtio-net-pci","mac":"52:b7:12:8c:b8:ae","backend":{"type":"UserBackend","hostname":"a-guest-of-thirty-two-characters"}}]
 END
 
 # guest a-guest-of-thirty-two-characters
@@ -237,7 +237,7 @@ END
 
 mkdir -p /run/user/1000/qlan/odd-names/guest/suspect
 cat >/run/user/1000/qlan/odd-names/guest/suspect/guest.json <<'END'
-[{"type": "Machine", "guest": "suspect", "lab": "a-name-of-thirty-two-characters1", "binary": "/usr/bin/qemu-system-x86_64", "machine": "pc", "accel": "tcg", "cpus": 1, "memory_bytes": 536870912, "kernel": "/lab/vmlinuz", "initrd": "/lab/initrd.gz", "append": "console=ttyS0 x=\"a b\""}, {"type": "Nic", "guest": "suspect", "index": 0, "model": "virtio-net-pci", "mac": "52:b7:56:a9:70:d5", "backend": {"type": "TapBackend", "tap": "tap/suspect/0"}, "leased": ["0net", "10.20.30.64"]}]
+[{"type":"Machine","guest":"suspect","lab":"a-name-of-thirty-two-characters1","binary":"/usr/bin/qemu-system-x86_64","machine":"pc","accel":"tcg","cpus":1,"memory_bytes":536870912,"kernel":"/lab/vmlinuz","initrd":"/lab/initrd.gz","append":"console=ttyS0 x=\"a b\""},{"type":"Nic","guest":"suspect","index":0,"model":"virtio-net-pci","mac":"52:b7:56:a9:70:d5","backend":{"type":"TapBackend","tap":"tap/suspect/0"},"leased":["0net","10.20.30.64"]}]
 END
 
 # guest suspect

@@ -114,7 +114,7 @@ END
 
 mkdir -p /run/user/1000/qlan/up/dnsmasq/back
 cat >/run/user/1000/qlan/up/dnsmasq/back/resource.json <<'END'
-{"type": "Dnsmasq", "network": "back", "interface": "back", "link_key": "bridge/back", "address": "10.82.66.1/24", "lab": "script", "namespace": "namespace/back", "first": "10.82.66.64", "last": "10.82.66.254", "reservations": [{"type": "Reservation", "mac": "52:87:19:f6:86:18", "address": "10.82.66.64", "name": "web"}], "hosts": [["web", "10.82.66.64"]]}
+{"type":"Dnsmasq","network":"back","interface":"back","link_key":"bridge/back","address":"10.82.66.1/24","lab":"script","namespace":"namespace/back","first":"10.82.66.64","last":"10.82.66.254","reservations":[{"type":"Reservation","mac":"52:87:19:f6:86:18","address":"10.82.66.64","name":"web"}],"hosts":[["web","10.82.66.64"]]}
 END
 
 nsenter --target=${pid_back} --user --net --pid --preserve-credentials dnsmasq --conf-file=/run/user/1000/qlan/up/dnsmasq/back/conf --user=root --group=
@@ -162,14 +162,14 @@ END
 
 mkdir -p /run/user/1000/qlan/up/dnsmasq/lan
 cat >/run/user/1000/qlan/up/dnsmasq/lan/resource.json <<'END'
-{"type": "Dnsmasq", "network": "lan", "interface": "lan", "link_key": "bridge/lan", "address": "10.10.10.1/24", "lab": "script", "namespace": "namespace/realm", "first": "10.10.10.64", "last": "10.10.10.254", "reservations": [{"type": "Reservation", "mac": "52:76:c8:aa:f7:1d", "address": "10.10.10.64", "name": "web", "address6": "fd61:e5d7:f8e8:f527::64"}], "hosts": [["web", "10.10.10.64"]], "ipv6": {"type": "Ipv6Service", "address": "fd61:e5d7:f8e8:f527::1/64", "first": "fd61:e5d7:f8e8:f527:0:1::", "last": "fd61:e5d7:f8e8:f527:0:1:0:ffff"}}
+{"type":"Dnsmasq","network":"lan","interface":"lan","link_key":"bridge/lan","address":"10.10.10.1/24","lab":"script","namespace":"namespace/realm","first":"10.10.10.64","last":"10.10.10.254","reservations":[{"type":"Reservation","mac":"52:76:c8:aa:f7:1d","address":"10.10.10.64","name":"web","address6":"fd61:e5d7:f8e8:f527::64"}],"hosts":[["web","10.10.10.64"]],"ipv6":{"type":"Ipv6Service","address":"fd61:e5d7:f8e8:f527::1/64","first":"fd61:e5d7:f8e8:f527:0:1::","last":"fd61:e5d7:f8e8:f527:0:1:0:ffff"}}
 END
 
 nsenter --target=${pid_realm} --user --net --pid --preserve-credentials dnsmasq --conf-file=/run/user/1000/qlan/up/dnsmasq/lan/conf --user=root --group=
 
 mkdir -p /run/user/1000/qlan/up/guest/box
 cat >/run/user/1000/qlan/up/guest/box/guest.json <<'END'
-[{"type": "Machine", "guest": "box", "lab": "script", "binary": "/usr/bin/qemu-system-x86_64", "machine": "pc", "accel": "tcg", "cpus": 1, "memory_bytes": 536870912, "drives": [{"type": "Drive", "path": "/lab/box.qcow2", "format": "qcow2"}]}, {"type": "Nic", "guest": "box", "index": 0, "model": "virtio-net-pci", "mac": "52:a6:7e:1f:1a:08", "backend": {"type": "UserBackend", "hostname": "box"}}, {"type": "PortForward", "guest": "box", "nic": 0, "protocol": "tcp", "host_address": "127.0.0.1", "host_port": 2222, "guest_address": null, "guest_port": 22}]
+[{"type":"Machine","guest":"box","lab":"script","binary":"/usr/bin/qemu-system-x86_64","machine":"pc","accel":"tcg","cpus":1,"memory_bytes":536870912,"drives":[{"type":"Drive","path":"/lab/box.qcow2","format":"qcow2"}]},{"type":"Nic","guest":"box","index":0,"model":"virtio-net-pci","mac":"52:a6:7e:1f:1a:08","backend":{"type":"UserBackend","hostname":"box"}},{"type":"PortForward","guest":"box","nic":0,"protocol":"tcp","host_address":"127.0.0.1","host_port":2222,"guest_address":null,"guest_port":22}]
 END
 
 # guest box
@@ -196,7 +196,7 @@ END
 
 mkdir -p /run/user/1000/qlan/up/guest/web
 cat >/run/user/1000/qlan/up/guest/web/guest.json <<'END'
-[{"type": "Machine", "guest": "web", "lab": "script", "binary": "/usr/bin/qemu-system-x86_64", "machine": "pc", "accel": "tcg", "cpus": 1, "memory_bytes": 536870912, "kernel": "/lab/vmlinuz"}, {"type": "Nic", "guest": "web", "index": 0, "model": "virtio-net-pci", "mac": "52:76:c8:aa:f7:1d", "backend": {"type": "TapBackend", "tap": "tap/web/0"}, "leased": ["lan", "10.10.10.64", "fd61:e5d7:f8e8:f527::64"]}, {"type": "Nic", "guest": "web", "index": 1, "model": "e1000", "mac": "52:87:19:f6:86:18", "backend": {"type": "TapBackend", "tap": "tap/web/1"}, "leased": ["back", "10.82.66.64"]}]
+[{"type":"Machine","guest":"web","lab":"script","binary":"/usr/bin/qemu-system-x86_64","machine":"pc","accel":"tcg","cpus":1,"memory_bytes":536870912,"kernel":"/lab/vmlinuz"},{"type":"Nic","guest":"web","index":0,"model":"virtio-net-pci","mac":"52:76:c8:aa:f7:1d","backend":{"type":"TapBackend","tap":"tap/web/0"},"leased":["lan","10.10.10.64","fd61:e5d7:f8e8:f527::64"]},{"type":"Nic","guest":"web","index":1,"model":"e1000","mac":"52:87:19:f6:86:18","backend":{"type":"TapBackend","tap":"tap/web/1"},"leased":["back","10.82.66.64"]}]
 END
 
 # guest web
