@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 
 from qlan.cli.terminal import YELLOW, painted, printable
 from qlan.realm import Realm
 from qlan.resources.model import Resource
+
+
+def ahead() -> AbstractContextManager[None]:
+    """Within, what `show` will ask the kernel is being answered already, as long as nothing is changed."""
+    if os.geteuid():
+        return nullcontext()
+    from qlan.host import firewall
+
+    return firewall.listing_ahead()
 
 
 def show(resources: Mapping[str, Resource], realm: Realm) -> None:

@@ -44,8 +44,9 @@ def run(args: argparse.Namespace) -> int:
         if place:
             print()
         if lab.is_up:
-            _show(lab)
-            in_the_way.show(_wanted(lab), lab.realm)
+            with in_the_way.ahead():
+                _show(lab)
+                in_the_way.show(_wanted(lab), lab.realm)
         else:
             print(f"lab {lab.name} is not up (qlan up brings it up)")
     return 0

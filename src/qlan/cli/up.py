@@ -49,13 +49,14 @@ def run(args: argparse.Namespace) -> int:
     lab = uplink.with_words(which.lab_of_file(args), args)
     lab.discard = args.discard
     progress = Progress(quiet=args.json)
-    with progress.shown(f"bringing up {lab.name}"):
-        report = lab.up(guests, restart=args.restart, progress=progress.steps)
-    if not args.json:
-        _say(lab, report)
-        for line in uplink.lines(lab):
-            print(line, flush=True)
-        in_the_way.show(lab.wanted, lab.realm)
+    with in_the_way.ahead():
+        with progress.shown(f"bringing up {lab.name}"):
+            report = lab.up(guests, restart=args.restart, progress=progress.steps)
+        if not args.json:
+            _say(lab, report)
+            for line in uplink.lines(lab):
+                print(line, flush=True)
+            in_the_way.show(lab.wanted, lab.realm)
     came = arrivals.Arrivals([], [], start_s, quiet=args.json)
     if not args.no_wait:
         came = arrivals.wait(lab, report.plan, start_s, time_limit_s=args.timeout, progress=progress, quiet=args.json)

@@ -4,24 +4,31 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from msgspec.json import decode as parse_json
 
 from qlan.firewall import Row
 from qlan.host import files
-from qlan.host.run import find_tool, run
+from qlan.host.run import ahead, find_tool, run
 
 _BRIDGES = {"ip": Path("/proc/sys/net/bridge/bridge-nf-call-iptables"),
             "ip6": Path("/proc/sys/net/bridge/bridge-nf-call-ip6tables")}  # fmt: skip
+_LISTING = ["nft", "-j", "list", "ruleset"]
 _HOOK = "DOCKER-USER"  # Docker makes it, jumps to it first and never changes what is in it
+
+
+def listing_ahead() -> AbstractContextManager[None]:
+    """Within, `read_listing` is being answered already, as long as nothing is changed."""
+    return ahead([(_LISTING, "")])
 
 
 def read_listing() -> Sequence[Row]:
     """All rules; nothing where nft is not there, or may not be asked by this user."""
     if os.geteuid() or find_tool("nft") is None:
         return []
-    listing: list[Row] = parse_json(run(["nft", "-j", "list", "ruleset"]).stdout or '{"nftables": []}')["nftables"]
+    listing: list[Row] = parse_json(run(_LISTING).stdout or '{"nftables": []}')["nftables"]
     return listing
 
 

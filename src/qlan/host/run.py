@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shlex
 import subprocess
@@ -14,18 +13,39 @@ from qlan.errors import CommandFailed, MissingTool, NotInTime, QlanError
 
 TIME_LIMIT_S = 30.0
 _STDIN_MAX = 32_768  # bytes that a pipe takes though nobody reads yet (pipe(7): 65536, 4096 for who has very many)
-_STDOUT_BYTES = 1 << 20  # what a pipe may hold by default (pipe(7)): about 900 links as `ip -j -d` tells them
 _AHEAD_MAX = 16
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 _Program = tuple[tuple[str, ...], str]  # its words, and what it reads
 
 
+class _Begun:
+    """A program that was started ahead.  It writes into memory: a pipe holds a megabyte at most, as much as `ip -j -d`
+    says of 750 links, and the program would wait until somebody reads."""
+
+    def __init__(self, words: Sequence[str], stdin: str) -> None:
+        self._said = os.fdopen(os.memfd_create("qlan"), "rb")
+        self.popen = _start(words, stdin=subprocess.PIPE if stdin else subprocess.DEVNULL, stdout=self._said.fileno())
+        _feed(self.popen, stdin)
+
+    def finish(self, time_limit_s: float) -> tuple[str, str]:
+        """What it printed, to both."""
+        _, stderr = self.popen.communicate(timeout=time_limit_s)
+        with self._said:
+            self._said.seek(0)  # we and it have one place in it
+            return self._said.read().decode(errors="replace"), stderr
+
+    def end(self) -> None:
+        """Whatever it does."""
+        _end(self.popen)
+        self._said.close()
+
+
 class _Ahead(threading.local):
     """Of each thread its own: what one started may be older than what another has done since."""
 
     def __init__(self) -> None:
-        self.popens: dict[_Program, subprocess.Popen[str]] = {}
+        self.begun: dict[_Program, _Begun] = {}
         self.asked: dict[_Program, int] = {}  # how often it will still be
         self.ended: dict[_Program, subprocess.CompletedProcess[str]] = {}
 
@@ -33,8 +53,8 @@ class _Ahead(threading.local):
         """Nobody asks for it any more."""
         self.asked.pop(program, None)
         self.ended.pop(program, None)
-        if (popen := self.popens.pop(program, None)) is not None:
-            _end(popen)
+        if (begun := self.begun.pop(program, None)) is not None:
+            begun.end()
 
 
 _ahead = _Ahead()
@@ -79,22 +99,21 @@ def run(
     if (ended := _ahead.ended.get(program)) is not None:
         _count(program, ended)
         return ended
-    popen = _ahead.popens.pop(program, None)
-    fed = popen is not None
-    if popen is None:
+    begun = _ahead.begun.pop(program, None)
+    if begun is None:
         tool(argv[0])
-        popen = _start(argv, stdin=subprocess.PIPE if stdin else subprocess.DEVNULL)
+    popen = begun.popen if begun else _start(argv, stdin=subprocess.PIPE if stdin else subprocess.DEVNULL)
     try:
-        stdout, stderr = popen.communicate(None if fed else stdin or None, timeout=time_limit_s)
+        stdout, stderr = begun.finish(time_limit_s) if begun else popen.communicate(stdin or None, timeout=time_limit_s)
     except BaseException as error:
-        _end(popen)
+        begun.end() if begun else _end(popen)
         if isinstance(error, subprocess.TimeoutExpired):
             raise NotInTime(f"no end after {time_limit_s:.0f} s", where=shown(argv)) from error
         raise
     if popen.returncode not in ok:
         raise CommandFailed(list(argv), popen.returncode, stderr or stdout, shown=shown(argv, stdin))
     done = subprocess.CompletedProcess(list(argv), popen.returncode, stdout, stderr)
-    if fed:
+    if begun:
         _count(program, done)
     return done
 
@@ -122,11 +141,12 @@ def ahead(programs: Iterable[tuple[Sequence[str], str]]) -> Iterator[None]:
             program = (tuple(words), stdin)
             if program in started:
                 _ahead.asked[program] += 1
-            elif len(_ahead.popens) == _AHEAD_MAX:
+            elif len(_ahead.begun) == _AHEAD_MAX:
                 break
             elif program not in _ahead.asked and len(stdin) <= _STDIN_MAX and find_tool(words[0]):
                 with suppress(OSError):
-                    _start_ahead(program)
+                    _ahead.begun[program] = _Begun(*program)
+                    _ahead.asked[program] = 1
                     started.append(program)
         yield
     finally:
@@ -140,16 +160,6 @@ def outdate() -> None:
         _ahead.drop(program)
 
 
-def _start_ahead(program: _Program) -> None:
-    words, stdin = program
-    _ahead.popens[program] = popen = _start(words, stdin=subprocess.PIPE if stdin else subprocess.DEVNULL)
-    _ahead.asked[program] = 1
-    assert popen.stdout
-    with suppress(OSError):  # who has too many pipes already: it waits for its reader then
-        fcntl.fcntl(popen.stdout, fcntl.F_SETPIPE_SZ, _STDOUT_BYTES)
-    _feed(popen, stdin)
-
-
 def _feed(popen: subprocess.Popen[str], stdin: str) -> None:
     if popen.stdin is not None:
         with suppress(BrokenPipeError):  # it ended without reading
@@ -159,10 +169,14 @@ def _feed(popen: subprocess.Popen[str], stdin: str) -> None:
 
 
 def _start(
-    argv: Sequence[str], *, stdin: int = subprocess.DEVNULL, stderr: int = subprocess.PIPE
+    argv: Sequence[str],
+    *,
+    stdin: int = subprocess.DEVNULL,
+    stdout: int = subprocess.PIPE,
+    stderr: int = subprocess.PIPE,
 ) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        list(argv), stdin=stdin, stdout=subprocess.PIPE, stderr=stderr, text=True, env=environment(), cwd="/",
+        list(argv), stdin=stdin, stdout=stdout, stderr=stderr, text=True, env=environment(), cwd="/",
         errors="replace", process_group=0,
     )  # fmt: skip
 
