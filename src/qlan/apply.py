@@ -155,7 +155,7 @@ def verify(wanted: Resources, host: Host) -> None:
 def restore(before: Resources, host: Host, cause: BaseException) -> list[str]:
     """Plan back to what was there; every step is tried.  RestoreError names what could not be put back.
 
-    Returns what cannot be, since it was broken before already.
+    Returns what could not, and was broken before already.
     """
     failures: list[str] = []
     host.hurry()
@@ -171,13 +171,15 @@ def restore(before: Resources, host: Host, cause: BaseException) -> list[str]:
         whole, todo = _way_back(whole, host)
         if not todo or failures:
             break
-    if left := text.lines(todo):
+    broken = scope.broken(before)
+    if left := text.lines(Plan(tuple(step for step in todo.steps if step.key not in broken))):
         raise RestoreError(
             f"{_first_line(cause)}; putting the host back failed too: {'; '.join(failures) or '?'}",
             left=left,
             hint="`qlan down` tries again; left: " + "; ".join(left[:5]),
         ) from cause
-    return [key for key in before if key not in whole]
+    missed = {step.key for step in todo.steps} | (before.keys() - whole.keys())
+    return [key for key in before if key in missed]
 
 
 def _way_back(before: Resources, host: Host) -> tuple[Resources, Plan]:

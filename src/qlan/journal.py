@@ -21,11 +21,12 @@ from msgspec.json import decode as parse_json
 from qlan import names
 from qlan.errors import ConflictError
 from qlan.host import files
+from qlan.host.run import outdate
 from qlan.realm import Realm
 from qlan.render.layout import Layout
 from qlan.resources import codec
 from qlan.resources.model import Forwarding, Ifb, Outlet, Partition, PortMap, Relay, Resource, Resources, Shaping
-from qlan.values import Struct, Value, asdict, field, replace
+from qlan.values import Partly, Struct, Value, asdict, field, replace
 
 if TYPE_CHECKING:
     from qlan.topology.bends import Bends
@@ -89,6 +90,7 @@ def locked(path: Path, *, wait_s: float, what: str) -> Iterator[None]:
         while not (_take(fd) and _is_same(fd, path)):
             if time.monotonic() >= deadline:
                 raise _locked_by(fd, path, what)
+            outdate()  # who holds it changes something
             os.close(fd)
             time.sleep(_POLL_S)
             fd = _open_lock(path)
@@ -252,10 +254,17 @@ def is_edited(layout: Layout, record: Record | None) -> bool:
 def write_record(layout: Layout, record: Record) -> None:
     """Remember what is wanted from now on.  One that says so already is left: a big lab's takes a while to write."""
     before = read_record(layout)
-    if before == record and list(before.wanted) == list(record.wanted):
+    if before is not None and _say_the_same(before, record):
         return
     files.write(layout.record, record_text(record))
     _read.clear()
+
+
+def _say_the_same(one: Record, other: Record) -> bool:
+    if one != other or list(one.wanted) != list(other.wanted):  # guests are shown in this order
+        return False
+    pairs = zip(one.wanted.values(), other.wanted.values(), strict=True)
+    return all(a.is_same(b) for a, b in pairs if isinstance(a, Partly) and isinstance(b, Partly))
 
 
 def record_text(record: Record) -> str:

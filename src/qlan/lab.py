@@ -183,7 +183,7 @@ class Lab:
 
     def plan(self, guests: Sequence[str] = ()) -> Plan:
         """What `up` would do; nothing is changed (but picks are remembered)."""
-        wanted = self._scoped(guests)
+        wanted = self.wanted_for(guests)
         with self._host(wanted) as host:
             return plan(wanted, host.read())
 
@@ -195,7 +195,7 @@ class Lab:
         from qlan.render.scene import Scene
         from qlan.render.script import script
 
-        wanted = self._scoped(guests)
+        wanted = self.wanted_for(guests)
         with self._host(wanted) as host:
             todo = plan(wanted, host.read())
             lines: list[Command] = [Write(self.layout.record, journal.record_text(self._record_of(wanted)))]
@@ -284,7 +284,7 @@ class Lab:
         with self.locked(), present.reading(self.layout, self._known.values(), beside=taken.PROGRAMS):
             before = self.record
             self._read_again(before)
-            wanted = self._scoped(guests)
+            wanted = self.wanted_for(guests)
             self._same_lab(before)
             known = self._known
             with self._host(wanted, grace_s=grace_s) as host:
@@ -336,7 +336,7 @@ class Lab:
     ) -> Plan:
         """End these guests and start them again, as the file is now."""
         with self.locked(), present.reading(self.layout, self._known.values()):
-            wanted = self._scoped(guests) if self.topology else self._known
+            wanted = self.wanted_for(guests) if self.topology else self._known
             scope.check_ours(guests, wanted)
             again = frozenset(f"machine/{guest}" for guest in guests)
             with self._host(wanted, grace_s=grace_s) as host:
@@ -401,7 +401,8 @@ class Lab:
             )
         return self.topology if self.changes is not None else beside.changed(self.topology, self.held)
 
-    def _scoped(self, guests: Sequence[str]) -> Resources:
+    def wanted_for(self, guests: Sequence[str]) -> Resources:
+        """What `up` of these guests (none named: all) means, with bad links that stay."""
         record = self.record
         wanted = self.wanted
         if guests:

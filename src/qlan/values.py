@@ -32,6 +32,10 @@ class Partly(Value):
     def __hash__(self) -> int:
         return hash(self._compared())
 
+    def is_same(self, other: Partly) -> bool:
+        """Whether they are equal in those fields as well."""
+        return self == other and all(getattr(self, name) == getattr(other, name) for name in self.UNCOMPARED)
+
     def _compared(self) -> tuple[Any, ...]:
         return tuple([getattr(self, name) for name in self.__struct_fields__ if name not in self.UNCOMPARED])
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import threading
+import time
 from pathlib import Path
 
 import pytest
 
 from qlan import journal
-from qlan.host import files
+from qlan.host import files, run
 from qlan.realm import Realm
 from qlan.render.layout import Layout
+from qlan.resources.model import Uplink
 from qlan.values import replace
 from tests import samples
 
@@ -72,6 +75,32 @@ def test_what_is_remembered_already_is_not_written_anew(layout: Layout) -> None:
     read = journal.read_record(layout)
     assert read is not None
     assert list(read.wanted.items()) == list(backwards.wanted.items())
+    uplink = Uplink("lan", "eth0", "br0")
+    journal.write_record(layout, replace(first, wanted={uplink.key: uplink}))
+    journal.write_record(layout, replace(first, wanted={uplink.key: replace(uplink, confirm_within_s=0)}))
+    read = journal.read_record(layout)
+    assert read is not None
+    assert [one.confirm_within_s for one in read.wanted.values() if isinstance(one, Uplink)] == [0], "not compared"
     layout.record.write_text("damaged")
     journal.write_record(layout, backwards)
     assert journal.read_record(layout) == backwards
+
+
+def test_what_was_read_before_waiting_for_a_lock_is_asked_anew(tmp_path: Path) -> None:
+    """Who held it has changed something."""
+    lock, words = tmp_path / "lock", ("date", "+%s.%N")
+    with run.ahead([(words, "")]):
+        with journal.locked(lock, wait_s=0, what="it"):
+            thread = threading.Thread(target=wait_for, args=(lock, ended := []))
+            thread.start()
+            time.sleep(0.2)
+            released_s = time.time()
+        thread.join(timeout=10)
+        with journal.locked(lock, wait_s=0, what="it"):
+            assert float(run.run(words).stdout) < released_s, "nobody had to wait"
+    assert ended[0] > released_s
+
+
+def wait_for(lock: Path, ended: list[float]) -> None:
+    with run.ahead([(("date", "+%s.%N"), "")]), journal.locked(lock, wait_s=5, what="it"):
+        ended.append(float(run.run(["date", "+%s.%N"]).stdout))

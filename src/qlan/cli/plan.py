@@ -70,8 +70,8 @@ def _show_restarts(lab: Lab, plan: Plan) -> None:
     cut = dict.fromkeys(
         guest for step in plan.steps if step.cost is Cost.RESTART and (guest := guest_of(step.resource))
     )
-    record = lab.record
-    waiting = [guest for guest in cut if is_edit(guest, lab.wanted, record.wanted if record else {})]
+    record, wanted = lab.record, lab.wanted_for(())
+    waiting = [guest for guest in cut if is_edit(guest, wanted, record.wanted if record else {})]
     if waiting:
         print(f"waits for `qlan up --restart`: {', '.join(waiting)}")
     if broken := [guest for guest in cut if guest not in waiting]:

@@ -25,7 +25,12 @@ class _Begun:
 
     def __init__(self, words: Sequence[str], stdin: str) -> None:
         self._said = os.fdopen(os.memfd_create("qlan"), "rb")
-        self.popen = _start(words, stdin=subprocess.PIPE if stdin else subprocess.DEVNULL, stdout=self._said.fileno())
+        feed = subprocess.PIPE if stdin else subprocess.DEVNULL
+        try:
+            self.popen = _start(words, stdin=feed, stdout=self._said.fileno())
+        except BaseException:
+            self._said.close()
+            raise
         _feed(self.popen, stdin)
 
     def finish(self, time_limit_s: float) -> tuple[str, str]:

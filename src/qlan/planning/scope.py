@@ -238,15 +238,32 @@ def without(guests: Iterable[str], wanted: Resources, present: Mapping[str, Reso
 
 
 def restorable(before: Resources, there: Mapping[str, Resource]) -> Resources:
-    """What was there before, without what was broken and has gone since: a NIC that had lost its TAP, its forwards.
+    """What was there before, without guests' ways that were broken and have gone since: a NIC without its TAP.
 
-    there: now.  What is still as it was stays, as broken as it is.
+    there: now.  What is still as it was stays, as broken as it is; the rest is worth a try.
     """
     found = dict(before)
-    touched = [key for key, one in before.items() if there.get(key) != one]
-    while lost := [key for key in touched if key in found and not _stands(found[key], found)]:
+    gone = [
+        key
+        for key, one in before.items()
+        if (isinstance(one, Nic | PortForward) and there.get(key) != one)
+        or (isinstance(one, Tap | Ifb | Shaping) and key not in there)
+    ]
+    while lost := [key for key in gone if key in found and not _stands(found[key], found)]:
         for key in lost:
             del found[key]
+    return found
+
+
+def broken(there: Mapping[str, Resource]) -> set[str]:
+    """What is half, or needs what is missing or broken."""
+    found: set[str] = set()
+    while more := [
+        key
+        for key, one in there.items()
+        if key not in found and (_is_half(one) or any(need not in there or need in found for need in one.needs))
+    ]:
+        found.update(more)
     return found
 
 

@@ -88,6 +88,7 @@ def _trusted(network: Network, damaged: set[Mark]) -> Network:
 
 def _read_text(path: Path) -> str:
     try:
+        str(path.absolute()).encode()
         status = path.stat()
         if stat.S_ISDIR(status.st_mode):
             raise _refused(path, "this is a folder", f"name the file in it, like {path / 'qlan.yaml'}")
@@ -98,6 +99,8 @@ def _read_text(path: Path) -> str:
             data = file.read(SIZE_MAX_BYTES + 1)
     except FileNotFoundError as error:
         raise _refused(path, "there is no such file", "`qlan init` writes one; `-f FILE` names another") from error
+    except UnicodeEncodeError as error:  # what is wanted is kept as JSON, which is text
+        raise _refused(path, "the path of the file is not UTF-8", "rename its folder, or move the file") from error
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         reason = getattr(error, "strerror", None) or str(error)
         raise _refused(path, f"the file cannot be read: {reason}", "") from error
