@@ -23,7 +23,12 @@ SIZE_MAX_BYTES = 8 << 20
 
 def load(path: Path) -> Topology:
     """Read a lab's file; TopologyError with everything that is wrong with it."""
-    return parse(_read_text(path), str(path))
+    topology = parse(_read_text(path), str(path))
+    try:
+        str(topology.source).encode()
+    except UnicodeEncodeError as error:  # what is wanted is kept as JSON, which is text
+        raise _refused(path, "the path of the file is not UTF-8", "rename its folder, or move the file") from error
+    return topology
 
 
 def parse(text: str, file: str) -> Topology:
@@ -88,7 +93,6 @@ def _trusted(network: Network, damaged: set[Mark]) -> Network:
 
 def _read_text(path: Path) -> str:
     try:
-        str(path.absolute()).encode()
         status = path.stat()
         if stat.S_ISDIR(status.st_mode):
             raise _refused(path, "this is a folder", f"name the file in it, like {path / 'qlan.yaml'}")
@@ -99,8 +103,6 @@ def _read_text(path: Path) -> str:
             data = file.read(SIZE_MAX_BYTES + 1)
     except FileNotFoundError as error:
         raise _refused(path, "there is no such file", "`qlan init` writes one; `-f FILE` names another") from error
-    except UnicodeEncodeError as error:  # what is wanted is kept as JSON, which is text
-        raise _refused(path, "the path of the file is not UTF-8", "rename its folder, or move the file") from error
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         reason = getattr(error, "strerror", None) or str(error)
         raise _refused(path, f"the file cannot be read: {reason}", "") from error
