@@ -55,7 +55,11 @@ def own_nics(live: BootedLab, guest: str, name: str) -> set[str]:
 
 
 def watch(live: BootedLab) -> None:
-    """The witness pings ten times a second from now on."""
+    """The witness pings ten times a second from now on.
+
+    Its lease is on the server's file before its own script has set the address, and a ping without one ends at once.
+    """
+    live.shell("witness").wait_for("ping -c 1 -W 1 10.81.0.1")
     live.sh("witness", "ping -i 0.1 10.81.0.1 >/tmp/pings 2>&1 & echo $! >/tmp/pid")
 
 
