@@ -111,7 +111,10 @@ def run(
     try:
         stdout, stderr = begun.finish(time_limit_s) if begun else popen.communicate(stdin or None, timeout=time_limit_s)
     except BaseException as error:
-        begun.end() if begun else _end(popen)
+        if begun:
+            begun.end()
+        else:
+            _end(popen)
         if isinstance(error, subprocess.TimeoutExpired):
             raise NotInTime(f"no end after {time_limit_s:.0f} s", where=shown(argv)) from error
         raise

@@ -97,11 +97,11 @@ class _Monitor:
         self.wait(time_limit_s)
         if fd is not None:
             socket.send_fds(self._socket, [b" "], [fd])
-        number = f"qlan-{os.getpid()}-{next(self._ids)}"
-        self._socket.sendall(encode({"execute": name, "arguments": arguments, "id": number}) + b"\n")
+        own = f"qlan-{os.getpid()}-{next(self._ids)}"
+        self._socket.sendall(encode({"execute": name, "arguments": arguments, "id": own}) + b"\n")
         while True:
             said = self.hear()
-            if said.get("id") == number:
+            if said.get("id") == own:
                 return said
             if "event" in said:
                 self.events.append(said)

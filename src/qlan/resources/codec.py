@@ -10,7 +10,7 @@ import types
 import typing
 from collections.abc import Callable
 from contextlib import suppress
-from functools import cache
+from functools import cache, lru_cache
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,6 @@ from qlan.resources import model
 from qlan.resources.model import Resource
 from qlan.values import Value, defaults
 
-_PLAIN = frozenset({str, int, bool, float, type(None), IPv4Address, IPv4Interface, IPv4Network, IPv6Address})
 _TEXT_TYPES: tuple[type, ...] = (
     IPv4Interface,
     IPv4Address,
@@ -35,6 +34,8 @@ _TEXT_TYPES: tuple[type, ...] = (
     IPv6Network,
     Path,
 )
+_AS_IT_IS = frozenset({str, int, bool, float, type(None), *_TEXT_TYPES})
+_KEPT_MAX = 1 << 14  # pieces of JSON: enough for a lab of thousands of NICs, and an end for who watches one for weeks
 _CLASSES: dict[str, type] = {cls.__name__: cls for cls in (*model.RESOURCE_TYPES, *model.PART_TYPES)}
 
 Decoder = Callable[[Any], Any]
@@ -56,7 +57,7 @@ def laid_out(value: Any) -> str:
 
 def _data(value: Any) -> Any:
     """With objects of the fields that say something in place of values."""
-    if type(value) in _PLAIN:  # nearly all, and thousands of them
+    if type(value) in _AS_IT_IS:  # nearly all, and thousands of them
         return value
     if isinstance(value, Value):
         said = {"type": type(value).__name__}
@@ -88,7 +89,7 @@ def decode(data: dict[str, Any]) -> Resource:
     return typing.cast("Resource", _value_decoder(cls)(data))
 
 
-@cache
+@lru_cache(_KEPT_MAX)
 def read(text: bytes) -> Resource:
     """The same from a piece of JSON.  A lab's record and its guests' files say the same of a thousand NICs: once."""
     return decode(parse_json(text))
