@@ -111,3 +111,19 @@ def test_what_is_left_of_a_down_that_was_cut_off_is_no_edit() -> None:
     less = scope.for_down(full, ["web"])
     edited = {key: replace(one, memory_bytes=1 << 20) if isinstance(one, Machine) else one for key, one in full.items()}
     assert [scope.is_edit("web", full, before) for before in (full, less, edited, {})] == [False, False, True, True]
+
+
+def test_what_an_undo_can_make_again() -> None:
+    """A NIC is made from its TAP: without that one it cannot be; whatever is there still, or may be tried, stays."""
+    whole = samples.parsed(samples.DEMO)
+    nic = next(one for one in whole.values() if isinstance(one, Nic) and isinstance(one.backend, TapBackend))
+    assert isinstance(nic.backend, TapBackend)
+    before = {key: one for key, one in whole.items() if key != nic.backend.tap}
+    assert scope.restorable(before, before) == before, "nobody touched it"
+    gone = {key: one for key, one in before.items() if key not in (nic.key, f"machine/{nic.guest}")}
+    assert before.keys() - scope.restorable(before, gone).keys() == {nic.key}
+    assert scope.restorable(whole, {}) == whole
+    without = {key: one for key, one in whole.items() if not key.startswith("bridge/lan")}
+    assert "dnsmasq/lan" in scope.restorable(without, {}), "it is worth a try"
+    assert scope.broken(whole) == set()
+    assert nic.key in scope.broken(before)
