@@ -9,7 +9,7 @@ from contextlib import suppress
 from functools import partial
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from qlan import saving, status
 from qlan.errors import ConflictError, HostError, UsageError
@@ -73,12 +73,14 @@ def listed(lab: Lab, guests: Iterable[str] = ()) -> list[Open]:
     names = set(guests)
     forwards = [one for one in there.values() if isinstance(one, AnyForward) and (not names or one.guest in names)]
     ports = [one for one in forwards if isinstance(one, PublishedPort)]
-    counts = _relay_counts(lab) if ports else {}
+    of_relay = _of_relay(lab) if ports else {}
+    counts: dict[str, int] = {key: port["connections"] for key, port in of_relay.items()}
     counts |= _led_counts([one for one in ports if one.portmap], counts)
     slirp = [one for one in forwards if isinstance(one, PortForward) and _backend(one, known) == "slirp"]
     for guest in dict.fromkeys(one.guest for one in slirp):
         counts |= _slirp_counts(lab, [one for one in slirp if one.guest == guest])
-    return [_open(one, lab, {**known, **there}, counts) for one in forwards]
+    by_us = {one.key: replace(one, filter="") for one in ports if not of_relay.get(one.key, {}).get("keeps")}
+    return [_open(by_us.get(one.key, one), lab, {**known, **there}, counts) for one in forwards]
 
 
 def add(
@@ -263,9 +265,11 @@ def _no_way(guest: str, what: str) -> UsageError:
 
 
 def _with_maps(wanted: Resources, lab: Lab) -> Resources:
-    """With what leads callers to these ports in the host realm, past the relay."""
-    if lab.realm is not Realm.HOST or not any(isinstance(one, PortMap | PublishedPort) for one in wanted.values()):
+    """With what leads callers to these ports past the relay, or guests' answers back to it."""
+    if not any(isinstance(one, PortMap | PublishedPort) for one in wanted.values()):
         return wanted
+    if lab.realm is not Realm.HOST:
+        return published.complete(wanted, lab.name, published.Ways((), {}))
     kernel = taken.Kernel()
     uplinks6, _ = taken.read_uplinks6(kernel)
     ways = published.Ways(taken.read_uplinks(kernel), taken.read_links_of(kernel), uplinks6)
@@ -394,9 +398,10 @@ def _open(one: AnyForward, lab: Lab, known: Mapping[str, Resource], counts: Mapp
     )
 
 
-def _relay_counts(lab: Lab) -> dict[str, int]:
+def _of_relay(lab: Lab) -> dict[str, dict[str, Any]]:
+    """What the relay says of its ports, by key."""
     with suppress(HostError):  # it is said elsewhere that it does not answer
-        return {port["key"]: port["connections"] for port in relay.ports(lab.layout.relay)}
+        return {port["key"]: port for port in relay.ports(lab.layout.relay)}
     return {}
 
 

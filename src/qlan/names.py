@@ -22,6 +22,7 @@ MODEL_ALIASES = {"virtio": "virtio-net-pci", "ne2k": "ne2k_pci", "usb": "usb-net
 INTERFACE_NAME_MAX = 15  # IFNAMSIZ - 1, linux/if.h
 LINK_GROUPS = 0x716C_0000, 0x716C_FFFF  # the link groups of labs: "ql" and 16 bits
 GOING = 0x0001_0000  # what is added to the group of a lab's links that go, so that they go together
+ANSWER = 0x0001_0000  # the mark of what guests answer to callers whose address the relay has taken
 NAME_MAX = 32  # labs, networks, guests: so that paths of sockets stay under sockaddr_un's 108 bytes
 
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?", re.ASCII)

@@ -189,8 +189,11 @@ def drift(wanted: Mapping[str, Resource], present: Mapping[str, Resource]) -> tu
 def seen_as(forward: PortForward | PublishedPort, known: Mapping[str, Resource]) -> str:
     """The address that a guest sees instead of a caller's own: slirp's gateway, or the host's; "": it sees his.
 
-    passt keeps the caller's, but for this machine's loopback.
+    passt keeps the caller's, but for this machine's loopback, and so does the relay of a rootless lab, where guests
+    have a way to him.
     """
+    if isinstance(forward, PublishedPort) and forward.filter:
+        return ""
     nic = known.get(f"nic/{forward.guest}/{forward.nic}")
     by = known.get(forward.portmap) if isinstance(forward, PublishedPort) else None
     if isinstance(by, PortMap) and by.keeps_callers:

@@ -120,8 +120,8 @@ def lab(place: Place) -> Path:
     return file
 
 
-def teller(machine: Machine, guest: tuple[str, ...]) -> None:
-    process = machine.start(*guest, sys.executable, "-c", TELLER)
+def teller(machine: Machine, guest: tuple[str, ...], program: str = TELLER) -> None:
+    process = machine.start(*guest, sys.executable, "-c", program)
     assert process.stdout
     process.stdout.read(1)
 

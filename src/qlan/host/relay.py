@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from msgspec.json import decode as parse_json
 from msgspec.json import encode
 
+from qlan import names
 from qlan.errors import ConflictError, Denied, HostError, QlanError
 from qlan.host import files, process, taken
 from qlan.host.machine import as_user
@@ -59,32 +60,39 @@ def start(serve: Serve, *, python: str) -> None:
 
 
 def publish(ports: Sequence[Publish], holder: Callable[[str], int] | None = None) -> None:
-    """Listen on them, in their order, and hand the sockets over.  holder: of a namespace, by its key.
+    """Listen on them, in their order, and hand the sockets over, or tell what changed.  holder: of a namespace, by its
+    key.
 
     ConflictError names who has a port; Denied, HostError.  Then the relay has none of them.
     """
     for folder, group in _by_folder(ports):
+        for changed in _parts([one for one in group if one.is_open]):
+            ask(folder, {"change": [_spec(one) for one in changed]})
+        new = [one for one in group if not one.is_open]
         listening: list[list[socket.socket]] = []
         try:
-            for port in group:
+            for port in new:
                 listening.append(_listen_there(port, holder(port.inside) if holder and port.inside else None))
-            for some, sockets in zip(_parts(group), _parts(listening), strict=True):
-                specs = [
-                    {
-                        "key": one.key,
-                        "note": parse_json(one.note),
-                        "protocol": one.protocol,
-                        "address": one.target[0],
-                        "port": one.target[1],
-                        "only": one.only,
-                    }
-                    for one in some
-                ]
-                ask(folder, {"open": specs}, [one.fileno() for both in sockets for one in both])
+            for some, sockets in zip(_parts(new), _parts(listening), strict=True):
+                ask(folder, {"open": [_spec(one) for one in some]}, [one.fileno() for both in sockets for one in both])
         finally:
             for both in listening:
                 for one in both:
                     one.close()
+
+
+def _spec(port: Publish) -> dict[str, Any]:
+    """A port as the relay is told it."""
+    return {
+        "key": port.key,
+        "note": parse_json(port.note),
+        "protocol": port.protocol,
+        "address": port.target[0],
+        "port": port.target[1],
+        "only": port.only,
+        "keeps_but": port.keeps_but,
+        "mark": names.ANSWER,
+    }
 
 
 def withdraw(ports: Sequence[Withdraw]) -> None:
@@ -106,7 +114,8 @@ def find_outlet(layout: Layout) -> int | None:
 
 
 def ports(folder: Path) -> list[dict[str, Any]]:
-    """What it listens on: `key`, `note`, `connections` of each, and `link`, by which alone it hears (None: it is gone).
+    """What it listens on: `key`, `note`, `connections` of each, `link`, by which alone it hears (None: it is gone), and
+    `keeps`: whether guests see callers' own addresses.
 
     HostError if it does not answer.
     """

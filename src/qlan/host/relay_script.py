@@ -1,7 +1,8 @@
 """`python3 -m qlan.host.relay_script`: what a shell cannot do for the relay, for the scripts of `qlan plan --script`.
 
 serve [--run-as UID] FOLDER -- [ENTER ...]
-publish [--inside PID] [--link LINK] [--only ADDRESS] FOLDER KEY PROTOCOL ADDRESS/PORT ADDRESS/PORT NOTE
+publish [--inside PID] [--link LINK] [--only ADDRESS] [--keeps-but NETWORKS] [--is-open]
+    FOLDER KEY PROTOCOL ADDRESS/PORT ADDRESS/PORT NOTE
 withdraw FOLDER KEY
 """
 
@@ -30,6 +31,8 @@ def main() -> int:
     publish.add_argument("--inside", type=int, help="a process in the network to listen in")
     for name in ("--link", "--only"):
         publish.add_argument(name, default="")
+    publish.add_argument("--keeps-but", help="with commas between them")
+    publish.add_argument("--is-open", action="store_true")
     withdraw.add_argument("key")
     args = parser.parse_args()
     if args.verb == "serve":
@@ -37,7 +40,9 @@ def main() -> int:
     elif args.verb == "publish":
         ends = _end(args.listen), _end(args.target)
         inside = str(args.inside or "")
-        port = Publish(args.folder, args.key, args.protocol, *ends, args.note, inside, args.link, args.only)
+        but = None if args.keeps_but is None else tuple(args.keeps_but.split(","))
+        place = inside, args.link, args.only
+        port = Publish(args.folder, args.key, args.protocol, *ends, args.note, *place, but, args.is_open)
         relay.publish([port], int)
     else:
         relay.withdraw([Withdraw(args.folder, args.key)])

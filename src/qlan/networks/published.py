@@ -1,8 +1,12 @@
-"""Published ports in the host realm: which of them the kernel leads to the guest by itself, and what that takes.
+"""Published ports: whose callers guests see by their own addresses, and what that takes.
 
-A port of a loopback address is the relay's alone.  For others a packet must be forwarded, from the links by which
-callers come (`entrances`) to the bridge, and back.  For IPv6 nothing is switched on: callers are led where guests have
-a way outside by IPv6 themselves, from the links that it takes.
+In the host realm the kernel leads callers to the guest by itself.  A port of a loopback address is the relay's alone.
+For others a packet must be forwarded, from the links by which callers come (`entrances`) to the bridge, and back.  For
+IPv6 nothing is switched on: callers are led where guests have a way outside by IPv6 themselves, from the links that it
+takes.
+
+In a rootless lab the relay takes its callers' addresses, if the guest answers them by this network: it leads outside,
+and no other of the guest's NICs does.
 """
 
 from __future__ import annotations
@@ -15,11 +19,17 @@ from qlan.resources.model import (
     Address,
     Bridge,
     Filter,
+    ForeignBackend,
     Forwarding,
+    HelperBackend,
+    Namespace,
+    Nic,
     PortMap,
     PublishedPort,
     Resource,
     Resources,
+    Tap,
+    UserBackend,
 )
 from qlan.values import Value, replace
 
@@ -35,7 +45,11 @@ class Ways(Value):
 
 
 def complete(resources: Resources, lab: str, ways: Ways) -> Resources:
-    """With the port maps that the ports need, and forwarding for them, and with none that nothing needs any more."""
+    """With the port maps that the ports need, and forwarding for them, and with none that nothing needs any more; in a
+    rootless lab with the filters by which guests answer callers' own addresses.
+    """
+    if any(isinstance(one, Namespace) and one.user for one in resources.values()):
+        return _with_filters(resources)
     ports: dict[str, dict[PublishedPort, tuple[str, ...]]] = {}
     for one in resources.values():
         if isinstance(one, PublishedPort):
@@ -56,6 +70,29 @@ def complete(resources: Resources, lab: str, ways: Ways) -> Resources:
             new = {}
         found[key] = led.get(key, one)
     return found
+
+
+def _with_filters(resources: Resources) -> Resources:
+    open_ = {one.network: one for one in resources.values() if isinstance(one, Filter) and not one.closed}
+    ways: dict[str, set[int]] = {}  # of each guest: its NICs that lead outside
+    for one in resources.values():
+        if isinstance(one, Tap) and one.network in open_:
+            ways.setdefault(one.guest, set()).add(one.nic)
+        elif isinstance(one, Nic) and isinstance(one.backend, UserBackend | HelperBackend | ForeignBackend):
+            ways.setdefault(one.guest, set()).add(one.index)
+
+    def filter_of(port: PublishedPort) -> str:
+        rules = open_.get(port.network)
+        if rules is None or ways.get(port.guest) != {port.nic}:
+            return ""
+        is_led = port.guest_address.version == 4 or rules.prefix is not None
+        speaks_alike = port.host_address.version == port.guest_address.version
+        return rules.key if is_led and speaks_alike and not port.host_address.is_loopback else ""
+
+    return {
+        key: replace(one, filter=filter_of(one)) if isinstance(one, PublishedPort) else one
+        for key, one in resources.items()
+    }
 
 
 def _without_maps(resources: Resources) -> Resources:

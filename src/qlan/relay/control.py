@@ -1,7 +1,9 @@
-"""The control socket: `open` (with the sockets to listen on), `close`, `list`; one message asks, one or more answer.
+"""The control socket: `open` (with the sockets to listen on), `change`, `close`, `list`.
 
-SOCK_SEQPACKET, JSON.  A port of protocol `dhcp` comes with two sockets, any other with one.  Whoever may connect to the
-control socket (its owner, by its mode) may ask.  An answer is `{"error": TEXT}` or `{"ports": [...], "more": BOOL}`.
+SOCK_SEQPACKET, JSON; one message asks, one or more answer.  A port of protocol `dhcp` comes with two sockets, any other
+with one.  Whoever may connect to the control socket (its owner, by its mode) may ask.  An answer is `{"error": TEXT}`
+or `{"ports": [...], "more": BOOL}`.  A port's `keeps_but`: the networks from which callers come by our address, and by
+their own from all others; None: all by ours.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from contextlib import suppress
 from typing import Any
 
 from qlan.relay import dhcp, tcp, udp
+from qlan.relay.callers import Kept, lead_home
 from qlan.relay.loop import READ, Loop
 from qlan.relay.message import FDS_MAX, MESSAGE_MAX
 from qlan.relay.port import Port, link_of
@@ -72,14 +75,17 @@ class Control:
     def _asked(self, message: dict[str, Any], fds: list[int]) -> list[dict[str, Any]]:
         if "open" in message:
             return self._open(message["open"], fds)
+        if "change" in message:
+            return self._change(message["change"])
         if "close" in message:
             return self._close(message["close"])
         if not message["list"]:
             return []
         return [
-            {"key": port.key, "note": port.note, "connections": port.connections, "link": link_of(one.bound)}
+            {"key": port.key, "note": port.note, "connections": port.connections, "link": link_of(one.bound),
+             "keeps": port.kept is not None and self._loop.now >= port.plain_until}
             for port, one in ((one.port, one) for one in self._listeners.values())
-        ]
+        ]  # fmt: skip
 
     def _open(self, specs: list[dict[str, Any]], fds: list[int]) -> list[dict[str, Any]]:
         sockets = [socket.socket(fileno=fd) for fd in fds]
@@ -87,6 +93,7 @@ class Control:
             raise ValueError(f"{len(sockets)} sockets are not what {len(specs)} ports take")
         for spec in specs:
             port = Port(spec["key"], spec["note"], (spec["address"], spec["port"]), spec["only"])
+            port.call_by(_kept(port, spec))
             if old := self._listeners.pop(port.key, None):
                 old.close()
             one = sockets.pop(0)
@@ -98,8 +105,24 @@ class Control:
                 self._listeners[port.key] = udp.Listener(port, one, self._loop)
         return []
 
+    def _change(self, specs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """By whose addresses guests are called from now on; TCP connections go on."""
+        for spec in specs:
+            one = self._listeners[spec["key"]]
+            one.port.note = spec["note"]
+            one.port.call_by(_kept(one.port, spec))
+            if isinstance(one, udp.Listener):
+                one.forget_callers()
+        return []
+
     def _close(self, keys: list[str]) -> list[dict[str, Any]]:
         for key in keys:
             if one := self._listeners.pop(key, None):
                 one.close()
         return []
+
+
+def _kept(port: Port, spec: dict[str, Any]) -> Kept | None:
+    """Whose address the guest is called by; None: by ours, since that is wanted, or nothing else to be had here."""
+    keeps = spec["keeps_but"] is not None and lead_home(port.family, spec["mark"])
+    return Kept(spec["keeps_but"]) if keeps else None

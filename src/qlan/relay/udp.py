@@ -9,6 +9,7 @@ import socket
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from qlan.relay.callers import take_address
 from qlan.relay.loop import READ
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ _SHED = 16
 _ANCILLARY = socket.CMSG_SPACE(20)
 _PKTINFO = (8, 50)  # IP_PKTINFO, IPV6_PKTINFO: socket(7) knows them, Python's module only the second
 
-_Caller = tuple[object, bytes]  # its address, and the address it asked (as the kernel said it)
+_Caller = tuple[tuple[str, int], bytes]  # its address, and the address it asked (as the kernel said it)
 
 
 class Listener:
@@ -49,6 +50,10 @@ class Listener:
         self._is_open = False
         self._loop.remove(self.bound.fileno())
         self.bound.close()
+        self.forget_callers()
+
+    def forget_callers(self) -> None:
+        """Who goes on is a new one."""
         for caller in list(self._callers):
             self._drop(caller)
 
@@ -57,7 +62,7 @@ class Listener:
         address, asked = caller
         kind = _PKTINFO[self._level == socket.IPPROTO_IPV6]
         with suppress(OSError):  # lost, as datagrams may be
-            self.bound.sendmsg([data], [(self._level, kind, asked)] if asked else [], 0, address)  # type: ignore[arg-type]
+            self.bound.sendmsg([data], [(self._level, kind, asked)] if asked else [], 0, address)
 
     def touch(self, caller: _Caller) -> None:
         """It was heard of now."""
@@ -128,11 +133,12 @@ class _Flow:
         self._listener = listener
         self._caller = caller
         self._loop = loop
-        target = listener.port.target
-        family = socket.AF_INET6 if ":" in target[0] else socket.AF_INET
-        self._socket = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+        port, address = listener.port, caller[0]
+        self._socket = socket.socket(port.family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
         try:
-            self._socket.connect(target)
+            if port.keeps(address, loop.now):
+                take_address(self._socket, address, port=True)
+            self._socket.connect(port.target)
             loop.add(self._socket.fileno(), READ, self._ready)
         except OSError:
             self._socket.close()

@@ -217,7 +217,8 @@ class Publish(Value):
     """Listen on an address and port of this machine, for the relay of `folder` to pass on; note: what it remembers.
 
     inside: the key of another namespace to listen in.  link: hear only what comes by this one.  only: the one address
-    that is served; "": all.
+    that is served; "": all.  keeps_but: networks (`10.1.0.0/24`) from which callers come by our address, and from all
+    others by their own; None: all by ours.  is_open: the relay listens there already, and gets no socket.
     """
 
     folder: Path
@@ -229,6 +230,8 @@ class Publish(Value):
     inside: str = ""
     link: str = ""
     only: str = ""
+    keeps_but: tuple[str, ...] | None = None
+    is_open: bool = False
 
 
 class Withdraw(Value):

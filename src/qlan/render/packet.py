@@ -7,10 +7,10 @@ is said without knowing its name.
 
 from __future__ import annotations
 
-from qlan.names import LINK_GROUPS
+from qlan.names import ANSWER, LINK_GROUPS
 from qlan.render import nft_table
 from qlan.render.command import Borrow, Command, GiveBack, InTurn, Ip, Nft, Remove, Run, Stop, Sysctl, Write
-from qlan.render.enter import enter
+from qlan.render.enter import REALM, enter
 from qlan.render.scene import Scene
 from qlan.resources import codec
 from qlan.resources.model import HOST, Admission, Filter, Forwarding, Pasta, ProxyNeighbor
@@ -99,7 +99,23 @@ def _table(one: Filter) -> nft_table.Table:
     }  # fmt: skip
     if not hidden:
         del chains["postrouting"]
+    if one.namespace == REALM and not one.closed:
+        chains |= _leading_home(link)
     return nft_table.Table(f"inet {table(one)}", f"network {one.network} of lab {one.lab}, made by qlan", chains)
+
+
+def _leading_home(link: str) -> dict[str, list[str]]:
+    """What a guest answers to a caller whose address the relay took is marked, and so comes to it (relay/callers.py).
+
+    Of what is sent from here, only the relay's comes from an address that is not this namespace's.
+    """
+    mark = f"{ANSWER:#x}"
+    return {
+        "calls": ["type filter hook output priority filter; policy accept;",
+                  f"oifname {link} fib saddr type != local ct mark set ct mark | {mark}"],
+        "answers": ["type filter hook prerouting priority mangle; policy accept;",
+                    f"iifname {link} ct direction reply ct mark & {mark} == {mark} meta mark set meta mark | {mark}"],
+    }  # fmt: skip
 
 
 _GROUPS = f"{LINK_GROUPS[0]:#x}-{LINK_GROUPS[1]:#x}"

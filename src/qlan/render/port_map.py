@@ -55,10 +55,12 @@ def create_port(port: PublishedPort, scene: Scene) -> list[Command]:
 
 
 def change_port(before: PublishedPort, after: PublishedPort, scene: Scene) -> list[Command]:
-    """Into its map, or out of it; the relay has it all the while.
+    """Into its map, or out of it, or called by others' addresses; the relay has it all the while.
 
     Who replaced the map has left out the port by that: what is put in first can be taken out in any case.
     """
+    if before.filter != after.filter:
+        return relay.change_port(after, scene)
     out = [*_added(before, scene), *_removed(before, scene)] if before.portmap in scene.resources else []
     return [*out, *_added(after, scene)]
 

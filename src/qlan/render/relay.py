@@ -6,9 +6,11 @@ from qlan.render.command import Command, Publish, Remove, Serve, Stop, Withdraw
 from qlan.render.enter import enter
 from qlan.render.scene import Scene
 from qlan.resources import codec
-from qlan.resources.model import HOST, DhcpRelay, PublishedPort, Relay
+from qlan.resources.model import HOST, DhcpRelay, Filter, PublishedPort, Relay
+from qlan.values import replace
 
 _DHCP_PORT = 67  # of servers and relays
+_NOBODYS = {4: ("127.0.0.0/8", "169.254.0.0/16"), 6: ("::1/128", "fe80::/10")}  # no guest could answer there
 
 
 def create(relay: Relay, scene: Scene) -> list[Command]:
@@ -25,11 +27,29 @@ def delete(relay: Relay, scene: Scene) -> list[Command]:
 
 def create_port(port: PublishedPort, scene: Scene) -> list[Command]:
     """A socket outside, handed to the relay."""
-    note = codec.encode(port)
-    return [
-        Publish(scene.layout.relay, port.key, port.protocol, (str(port.host_address), port.host_port),
-                (str(port.guest_address), port.guest_port), note)
-    ]  # fmt: skip
+    return [_publish(port, scene)]
+
+
+def change_port(port: PublishedPort, scene: Scene) -> list[Command]:
+    """By whose addresses it calls the guest."""
+    return [replace(_publish(port, scene), is_open=True)]
+
+
+def _publish(port: PublishedPort, scene: Scene) -> Publish:
+    ends = (str(port.host_address), port.host_port), (str(port.guest_address), port.guest_port)
+    return Publish(
+        scene.layout.relay, port.key, port.protocol, *ends, codec.encode(port), keeps_but=_plain(port, scene)
+    )
+
+
+def _plain(port: PublishedPort, scene: Scene) -> tuple[str, ...] | None:
+    """The networks from which callers come by the host's address, or all: the guest answers its neighbours itself."""
+    rules = scene.resources.get(port.filter)
+    if not isinstance(rules, Filter):
+        return None
+    version = port.guest_address.version
+    own = rules.subnet if version == 4 else rules.prefix
+    return (str(own), *_NOBODYS[version])
 
 
 def delete_port(port: PublishedPort, scene: Scene) -> list[Command]:

@@ -61,7 +61,8 @@ class PortMap(Inside):
 class PublishedPort(Value):
     """A host port on which the relay listens.  guest_address: where on the network it leads.
 
-    portmap: the PortMap that leads most callers there by itself, "": none.
+    portmap: the PortMap that leads most callers there by itself, "": none.  filter: the Filter of a rootless lab that
+    leads what the guest answers to the relay, which calls it by its callers' own addresses; "": by the host's.
     """
 
     guest: str
@@ -73,6 +74,7 @@ class PublishedPort(Value):
     guest_address: IPv4Address | IPv6Address
     guest_port: int
     portmap: str = ""
+    filter: str = ""
     FIXED: ClassVar[frozenset[str]] = frozenset(
         {"guest", "nic", "network", "protocol", "host_address", "host_port", "guest_address", "guest_port"}
     )
@@ -83,7 +85,7 @@ class PublishedPort(Value):
 
     @property
     def needs(self) -> tuple[str, ...]:
-        return ("relay", f"bridge/{self.network}", *([self.portmap] if self.portmap else ()))
+        return ("relay", f"bridge/{self.network}", *(key for key in (self.portmap, self.filter) if key))
 
     @property
     def within(self) -> tuple[str, ...]:
