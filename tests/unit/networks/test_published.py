@@ -10,7 +10,7 @@ from tests import samples
 
 TEXT = """\
 lab: x
-networks: {out: {kind: nat, subnet: 10.1.0.0/24, ipv6: "fd01::/64"}, far: {kind: nat, subnet: 10.2.0.0/24}, lan: host-only}
+networks: {out: {kind: nat, subnet: 10.1.0.0/24}, far: {kind: nat, subnet: 10.2.0.0/24}, lan: host-only}
 guests: {a: {kernel: k, nics: [%s]}, b: {kernel: k, nics: [out]}}
 """
 NIC = '{network: %s, forwards: ["%s"]}'
