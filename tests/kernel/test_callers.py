@@ -188,8 +188,10 @@ def test_the_machine_s_own_network_is_left_alone(machine: Machine, lab: Path) ->
     guest(machine)
     assert says(machine.outside, "tcp", HERE, 8080) == THERE
     assert [machine.run(*machine.setup, "ip", version, "rule").stdout for version in ("-4", "-6")] == before
-    there = machine.in_realm("ip", "rule").stdout
-    assert there.count("fwmark") == 1
+    assert machine.in_realm("ip", "rule").stdout.count("fwmark") == 1
+    waits = ("cat", "/proc/sys/net/netfilter/nf_conntrack_udp_timeout")
+    assert machine.in_realm(*waits).stdout == "120\n", "as long as the relay waits for an answer"
+    assert machine.run(*machine.setup, *waits, check=False).stdout in ("30\n", "")
     machine.place.qlan("down", "--force")
 
 

@@ -12,7 +12,9 @@ import socket
 import struct
 from collections.abc import Iterable
 from contextlib import suppress
+from pathlib import Path
 
+IDLE_S = 120.0  # of UDP: RFC 4787, REQ-5: not less than two minutes
 _TRANSPARENT = {socket.AF_INET: (socket.IPPROTO_IP, 19), socket.AF_INET6: (socket.IPPROTO_IPV6, 75)}  # linux/in*.h
 _PORT_LATER = (socket.IPPROTO_IP, 24)  # IP_BIND_ADDRESS_NO_PORT, for both: the port is picked in connect
 _NEW_ROUTE, _NEW_RULE = 24, 32  # linux/rtnetlink.h
@@ -25,6 +27,7 @@ _FRA_PRIORITY, _FRA_MARK, _FRA_TABLE, _FRA_MASK = 6, 10, 15, 16
 _BEFORE_MAIN = 32000  # said, or the kernel would not know a second one for the same
 _RTA_OIF, _RTA_TABLE = 4, 15
 _LOOPBACK = 1  # the number of `lo` in every namespace
+_UNANSWERED = Path("/proc/sys/net/netfilter/nf_conntrack_udp_timeout")  # of this namespace: which datagrams are answers
 
 
 class Kept:
@@ -39,7 +42,10 @@ class Kept:
 
 
 def lead_home(family: int, mark: int) -> bool:
-    """Have what is marked come to this namespace's sockets, whoever it is for; False if that is not to be had here."""
+    """Have what is marked come to this namespace's sockets, whoever it is for; False if that is not to be had here.
+
+    Answers to datagrams are known as such for IDLE_S, as long as the relay waits for them, and not for half a minute.
+    """
     rule = [(_FRA_PRIORITY, _BEFORE_MAIN), (_FRA_MARK, mark), (_FRA_MASK, mark), (_FRA_TABLE, mark)]
     route = [(_RTA_OIF, _LOOPBACK), (_RTA_TABLE, mark)]
     try:
@@ -50,6 +56,8 @@ def lead_home(family: int, mark: int) -> bool:
                 (code,) = struct.unpack_from("=i", kernel.recv(4096), _HEADER.size)  # struct nlmsgerr
                 if code not in (0, -errno.EEXIST):
                     return False
+        with suppress(OSError):
+            _UNANSWERED.write_text(str(int(IDLE_S)), encoding="ascii")
     except OSError:
         return False
     return True

@@ -9,14 +9,13 @@ import socket
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from qlan.relay.callers import take_address
+from qlan.relay.callers import IDLE_S, take_address
 from qlan.relay.loop import READ
 
 if TYPE_CHECKING:
     from qlan.relay.loop import Loop
     from qlan.relay.port import Port
 
-IDLE_S = 120.0  # RFC 4787, REQ-5: not less than two minutes
 _CALLERS_MAX = 4096  # of a port; the one that was silent longest makes room
 _AT_ONCE = 64
 _BYTES = 65535
