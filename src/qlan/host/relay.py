@@ -21,6 +21,7 @@ from qlan.host.namespace import open_inside
 from qlan.relay.message import FDS_MAX, MESSAGE_MAX
 from qlan.render.command import FIRST_FD, Publish, Serve, Withdraw
 from qlan.render.layout import Layout
+from qlan.values import asdict
 
 # In the background of a shell that ends at once, as a machine is started; nsenter waits for no one then.
 _RECORD = '(read -r stat </proc/self/stat && echo "$stat" >"$0" && exec "$@") &'
@@ -90,8 +91,7 @@ def _spec(port: Publish) -> dict[str, Any]:
         "address": port.target[0],
         "port": port.target[1],
         "only": port.only,
-        "keeps_but": port.keeps_but,
-        "mark": names.ANSWER,
+        "as_caller": port.as_caller and {**asdict(port.as_caller), "mark": names.ANSWER},
     }
 
 
@@ -115,7 +115,7 @@ def find_outlet(layout: Layout) -> int | None:
 
 def ports(folder: Path) -> list[dict[str, Any]]:
     """What it listens on: `key`, `note`, `connections` of each, `link`, by which alone it hears (None: it is gone), and
-    `keeps`: whether guests see callers' own addresses.
+    `keeps`: whether guests are called by callers' own addresses.
 
     HostError if it does not answer.
     """

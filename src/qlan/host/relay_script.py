@@ -1,7 +1,7 @@
 """`python3 -m qlan.host.relay_script`: what a shell cannot do for the relay, for the scripts of `qlan plan --script`.
 
 serve [--run-as UID] FOLDER -- [ENTER ...]
-publish [--inside PID] [--link LINK] [--only ADDRESS] [--keeps-but NETWORKS] [--is-open]
+publish [--inside PID] [--link LINK] [--only ADDRESS] [--as-caller LINK/NETWORK,...] [--is-open]
     FOLDER KEY PROTOCOL ADDRESS/PORT ADDRESS/PORT NOTE
 withdraw FOLDER KEY
 """
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from qlan.errors import QlanError
 from qlan.host import relay
-from qlan.render.command import Publish, Serve, Withdraw
+from qlan.render.command import AsCaller, Publish, Serve, Withdraw
 
 
 def main() -> int:
@@ -31,7 +31,7 @@ def main() -> int:
     publish.add_argument("--inside", type=int, help="a process in the network to listen in")
     for name in ("--link", "--only"):
         publish.add_argument(name, default="")
-    publish.add_argument("--keeps-but", help="with commas between them")
+    publish.add_argument("--as-caller", default="", help="the bridge, and networks whose callers come by our address")
     publish.add_argument("--is-open", action="store_true")
     withdraw.add_argument("key")
     args = parser.parse_args()
@@ -40,9 +40,10 @@ def main() -> int:
     elif args.verb == "publish":
         ends = _end(args.listen), _end(args.target)
         inside = str(args.inside or "")
-        but = None if args.keeps_but is None else tuple(args.keeps_but.split(","))
+        link, _, but = args.as_caller.partition("/")
+        called = AsCaller(link, tuple(but.split(","))) if link else None
         place = inside, args.link, args.only
-        port = Publish(args.folder, args.key, args.protocol, *ends, args.note, *place, but, args.is_open)
+        port = Publish(args.folder, args.key, args.protocol, *ends, args.note, *place, called, args.is_open)
         relay.publish([port], int)
     else:
         relay.withdraw([Withdraw(args.folder, args.key)])

@@ -2,19 +2,20 @@
 
 SOCK_SEQPACKET, JSON; one message asks, one or more answer.  A port of protocol `dhcp` comes with two sockets, any other
 with one.  Whoever may connect to the control socket (its owner, by its mode) may ask.  An answer is `{"error": TEXT}`
-or `{"ports": [...], "more": BOOL}`.  A port's `keeps_but`: the networks from which callers come by our address, and by
-their own from all others; None: all by ours.
+or `{"ports": [...], "more": BOOL}`.  A port's `as_caller`: its guest is called by callers' own addresses, `but` of some
+networks; answers come by `link` with a `mark`.  None: all come by ours.
 """
 
 from __future__ import annotations
 
 import json
 import socket
+import struct
 from contextlib import suppress
 from typing import Any
 
 from qlan.relay import dhcp, tcp, udp
-from qlan.relay.callers import Kept, lead_home
+from qlan.relay.callers import Homeward, Kept
 from qlan.relay.loop import READ, Loop
 from qlan.relay.message import FDS_MAX, MESSAGE_MAX
 from qlan.relay.port import Port, link_of
@@ -34,6 +35,7 @@ class Control:
         self._socket = listening
         self._loop = loop
         self._pipes = tcp.Pipes()
+        self._homeward = Homeward()
         self._listeners: dict[str, tcp.Listener | udp.Listener | dhcp.Listener] = {}
         listening.setblocking(False)
         loop.add(listening.fileno(), READ, self._accept)
@@ -54,7 +56,7 @@ class Control:
             self._answer(asker, self._asked(json.loads(message), fds))
         except BlockingIOError:
             return
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, struct.error) as error:
             with suppress(OSError):
                 asker.send(json.dumps({"error": f"{type(error).__name__}: {error}"}).encode())
             self._leave(asker)
@@ -83,7 +85,7 @@ class Control:
             return []
         return [
             {"key": port.key, "note": port.note, "connections": port.connections, "link": link_of(one.bound),
-             "keeps": port.kept is not None and self._loop.now >= port.plain_until}
+             "keeps": port.kept is not None}
             for port, one in ((one.port, one) for one in self._listeners.values())
         ]  # fmt: skip
 
@@ -93,7 +95,7 @@ class Control:
             raise ValueError(f"{len(sockets)} sockets are not what {len(specs)} ports take")
         for spec in specs:
             port = Port(spec["key"], spec["note"], (spec["address"], spec["port"]), spec["only"])
-            port.call_by(_kept(port, spec))
+            port.kept = self._kept(port, spec)
             if old := self._listeners.pop(port.key, None):
                 old.close()
             one = sockets.pop(0)
@@ -107,22 +109,22 @@ class Control:
 
     def _change(self, specs: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """By whose addresses guests are called from now on; TCP connections go on."""
-        for spec in specs:
-            one = self._listeners[spec["key"]]
+        for one, spec in [(self._listeners[spec["key"]], spec) for spec in specs]:
             one.port.note = spec["note"]
-            one.port.call_by(_kept(one.port, spec))
+            one.port.kept = self._kept(one.port, spec)
             if isinstance(one, udp.Listener):
                 one.forget_callers()
         return []
+
+    def _kept(self, port: Port, spec: dict[str, Any]) -> Kept | None:
+        """Whose address the guest is called by; None: by ours, since that is wanted, or nothing else to be had here."""
+        said = spec["as_caller"]
+        if said is None or not self._homeward.leads(port.family, said["link"], said["mark"]):
+            return None
+        return Kept(said["but"], said["mark"])
 
     def _close(self, keys: list[str]) -> list[dict[str, Any]]:
         for key in keys:
             if one := self._listeners.pop(key, None):
                 one.close()
         return []
-
-
-def _kept(port: Port, spec: dict[str, Any]) -> Kept | None:
-    """Whose address the guest is called by; None: by ours, since that is wanted, or nothing else to be had here."""
-    keeps = spec["keeps_but"] is not None and lead_home(port.family, spec["mark"])
-    return Kept(spec["keeps_but"]) if keeps else None

@@ -22,6 +22,7 @@ class Loop:
     def __init__(self) -> None:
         self._epoll = select.epoll()
         self._ready: dict[int, Ready] = {}
+        self._new: set[int] = set()  # in this round: what it says of their numbers is said of who had them before
         self._timers: list[tuple[float, int, Callable[[], None]]] = []
         self._numbers = itertools.count()
         self.running = True
@@ -31,6 +32,7 @@ class Loop:
         """Call `ready` when one of the events is there, as long as it is (level-triggered)."""
         self._epoll.register(fd, events)
         self._ready[fd] = ready
+        self._new.add(fd)
 
     def change(self, fd: int, events: int) -> None:
         """Other events from now on."""
@@ -51,8 +53,9 @@ class Loop:
             timeout = max(0.0, self._timers[0][0] - time.monotonic()) if self._timers else -1
             events = self._epoll.poll(timeout)
             self.now = time.monotonic()
+            self._new.clear()
             for fd, event in events:
-                if ready := self._ready.get(fd):
+                if fd not in self._new and (ready := self._ready.get(fd)):
                     ready(event)
             while self._timers and self._timers[0][0] <= self.now:
                 heapq.heappop(self._timers)[2]()

@@ -3,9 +3,6 @@
 The bytes go from socket to pipe to socket within the kernel.  A direction has a pipe only while bytes are under way, so
 a thousand idle connections hold two descriptors each and no memory of ours; a slow reader holds one pipe's content back
 and nobody else.  An end of file is passed on as one (half-close), a reset as a reset.
-
-Who calls the guest by his own address is answered by way of the guest's gateway, if it has one.  Until the first of
-them was answered, one who is not within a second is passed on by our address instead.
 """
 
 from __future__ import annotations
@@ -18,7 +15,6 @@ import struct
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from qlan.relay.callers import take_address
 from qlan.relay.loop import BROKEN, ERROR, ONCE, READ, WRITE
 
 if TYPE_CHECKING:
@@ -29,8 +25,6 @@ _PIPE_BYTES = 256 << 10
 _FREE_PIPES_MAX = 16
 _ACCEPTS_AT_ONCE = 64
 _SYNS = 4  # that a silent guest is sent before the caller is told, after half a minute (tcp(7))
-_ANSWERS_WITHIN_S = 1.0  # a guest that has a way to its callers
-_PLAIN_S = 60.0  # so long no caller of one that has none waits for that
 _PAUSE_S = 0.1  # out of descriptors: how long to let callers wait in the backlog
 _FULL = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER of no time: close sends RST
@@ -109,16 +103,12 @@ class Listener:
                 raise PermissionError
             client.setblocking(False)
             _set_up(client)
-            is_kept = self.port.keeps(caller, self._loop.now)
-            if is_kept:
-                guest, is_kept = _call_as(caller, guest, self.port)
-            if not is_kept:
-                _call(guest, self.port)
+            guest = _called(guest, self.port, caller)
         except OSError:
             guest.close()
             reset(client)
             raise
-        Connection(self.port, client, guest, self._loop, self._pipes, is_kept=is_kept)
+        Connection(self.port, client, guest, self._loop, self._pipes)
 
     def _pause(self) -> None:
         self._loop.remove(self.bound.fileno())
@@ -139,6 +129,20 @@ def _set_up(one: socket.socket) -> None:
     one.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
 
 
+def _called(guest: socket.socket, port: Port, caller: tuple[str, int]) -> socket.socket:
+    """The guest called, by the caller's address where that is to be, and by his port unless it is in use."""
+    if port.kept is not None and caller[0] in port.kept:
+        for with_port in (True, False):
+            with suppress(OSError):  # he has such a connection to this guest already, which is not forgotten yet
+                if port.kept.take(guest, caller, port=with_port):
+                    _call(guest, port)
+                    return guest
+            guest.close()
+            guest = _towards(port)
+    _call(guest, port)
+    return guest
+
+
 def _call(guest: socket.socket, port: Port) -> None:
     """Begin to connect."""
     _set_up(guest)
@@ -148,59 +152,20 @@ def _call(guest: socket.socket, port: Port) -> None:
         raise OSError(code, os.strerror(code))
 
 
-def _call_as(caller: tuple[str, int], guest: socket.socket, port: Port) -> tuple[socket.socket, bool]:
-    """The same by the caller's address, and his port unless that is in use; False: with a socket that has neither."""
-    for with_port in (True, False):
-        try:
-            if take_address(guest, caller, port=with_port):
-                _call(guest, port)
-                return guest, True
-        except OSError:
-            pass  # he has such a connection to this guest already, which is not forgotten yet
-        guest.close()
-        guest = _towards(port)
-    return guest, False
-
-
 class Connection:
-    """A caller and the guest.  is_kept: who is called by the caller's address."""
+    """A caller and the guest."""
 
-    def __init__(
-        self, port: Port, client: socket.socket, guest: socket.socket, loop: Loop, pipes: Pipes, *, is_kept: bool
-    ) -> None:
+    def __init__(self, port: Port, client: socket.socket, guest: socket.socket, loop: Loop, pipes: Pipes) -> None:
         self._port = port
         self._loop = loop
-        self._pipes = pipes
+        self._sockets = (client, guest)
+        self._ways = (_Way(client, guest, pipes), _Way(guest, client, pipes))
+        self._asked = {client.fileno(): 0, guest.fileno(): WRITE}
         self._is_open = True
         self._is_paused = False
-        self._is_connected = False
-        self._is_kept = is_kept
-        self._was_silent = False
         port.connections += 1
         loop.add(client.fileno(), 0, self._client_waits)  # it is only listened to for a reset until the guest answers
-        self._wait_for(client, guest)
-        if is_kept and not port.answers:
-            loop.after(_ANSWERS_WITHIN_S, self._without_address)
-
-    def _wait_for(self, client: socket.socket, guest: socket.socket) -> None:
-        self._sockets = (client, guest)
-        self._ways = (_Way(client, guest, self._pipes), _Way(guest, client, self._pipes))
-        self._asked = {client.fileno(): 0, guest.fileno(): WRITE}
-        self._loop.add(guest.fileno(), WRITE, self._connected)
-
-    def _without_address(self) -> None:
-        """The guest is silent: perhaps it does not know whom to answer."""
-        if not self._is_open or self._is_connected or self._port.answers:
-            return
-        client, silent = self._sockets
-        self._loop.remove(silent.fileno())
-        silent.close()
-        self._is_kept, self._was_silent = False, True
-        try:
-            self._wait_for(client, _towards(self._port))
-            _call(self._sockets[1], self._port)
-        except OSError:
-            self._end(by_reset=True)
+        loop.add(guest.fileno(), WRITE, self._connected)
 
     def _client_waits(self, events: int) -> None:
         if events & BROKEN:
@@ -208,15 +173,9 @@ class Connection:
 
     def _connected(self, events: int) -> None:
         client, guest = self._sockets
-        error = guest.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-        if self._is_kept:
-            self._port.answers |= error in (0, errno.ECONNREFUSED)
-        elif self._was_silent and not error:
-            self._port.plain_until = self._loop.now + _PLAIN_S
-        if error:
+        if guest.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
             self._end(by_reset=True)
             return
-        self._is_connected = True
         for one in (client, guest):
             fd = one.fileno()
             self._loop.remove(fd)

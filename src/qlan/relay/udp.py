@@ -9,7 +9,7 @@ import socket
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from qlan.relay.callers import IDLE_S, take_address
+from qlan.relay.callers import IDLE_S, forget
 from qlan.relay.loop import READ
 
 if TYPE_CHECKING:
@@ -135,8 +135,9 @@ class _Flow:
         port, address = listener.port, caller[0]
         self._socket = socket.socket(port.family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
         try:
-            if port.keeps(address, loop.now):
-                take_address(self._socket, address, port=True)
+            self._is_kept = (
+                port.kept is not None and address[0] in port.kept and port.kept.take(self._socket, address, port=True)
+            )
             self._socket.connect(port.target)
             loop.add(self._socket.fileno(), READ, self._ready)
         except OSError:
@@ -149,6 +150,8 @@ class _Flow:
 
     def close(self) -> None:
         self._loop.remove(self._socket.fileno())
+        if self._is_kept:
+            forget(self._socket)
         self._socket.close()
 
     def _ready(self, events: int) -> None:

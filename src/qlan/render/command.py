@@ -213,12 +213,22 @@ class Serve(Value):
     run_as: int | None = None
 
 
+class AsCaller(Value):
+    """A guest is called by its callers' own addresses, but of some networks (`10.1.0.0/24`): they come by ours.
+
+    link: the bridge by which it answers.
+    """
+
+    link: str
+    but: tuple[str, ...]
+
+
 class Publish(Value):
     """Listen on an address and port of this machine, for the relay of `folder` to pass on; note: what it remembers.
 
     inside: the key of another namespace to listen in.  link: hear only what comes by this one.  only: the one address
-    that is served; "": all.  keeps_but: networks (`10.1.0.0/24`) from which callers come by our address, and from all
-    others by their own; None: all by ours.  is_open: the relay listens there already, and gets no socket.
+    that is served; "": all.  as_caller: None: all come by our address.  is_open: the relay listens there already, and
+    gets no socket.
     """
 
     folder: Path
@@ -230,7 +240,7 @@ class Publish(Value):
     inside: str = ""
     link: str = ""
     only: str = ""
-    keeps_but: tuple[str, ...] | None = None
+    as_caller: AsCaller | None = None
     is_open: bool = False
 
 

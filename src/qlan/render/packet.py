@@ -105,16 +105,13 @@ def _table(one: Filter) -> nft_table.Table:
 
 
 def _leading_home(link: str) -> dict[str, list[str]]:
-    """What a guest answers to a caller whose address the relay took is marked, and so comes to it (relay/callers.py).
-
-    Of what is sent from here, only the relay's comes from an address that is not this namespace's.
-    """
-    mark = f"{ANSWER:#x}"
+    """What a guest answers to a caller whose address the relay took is marked, as the call was (relay/callers.py)."""
+    has_mark = f"mark & {ANSWER:#x} == {ANSWER:#x}"
     return {
         "calls": ["type filter hook output priority filter; policy accept;",
-                  f"oifname {link} fib saddr type != local ct mark set ct mark | {mark}"],
+                  f"oifname {link} meta {has_mark} ct mark set ct mark | {ANSWER:#x}"],
         "answers": ["type filter hook prerouting priority mangle; policy accept;",
-                    f"iifname {link} ct direction reply ct mark & {mark} == {mark} meta mark set meta mark | {mark}"],
+                    f"iifname {link} ct direction reply ct {has_mark} meta mark set meta mark | {ANSWER:#x}"],
     }  # fmt: skip
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qlan.render.command import Command, Publish, Remove, Serve, Stop, Withdraw
+from qlan.render.command import AsCaller, Command, Publish, Remove, Serve, Stop, Withdraw
 from qlan.render.enter import enter
 from qlan.render.scene import Scene
 from qlan.resources import codec
@@ -37,19 +37,18 @@ def change_port(port: PublishedPort, scene: Scene) -> list[Command]:
 
 def _publish(port: PublishedPort, scene: Scene) -> Publish:
     ends = (str(port.host_address), port.host_port), (str(port.guest_address), port.guest_port)
-    return Publish(
-        scene.layout.relay, port.key, port.protocol, *ends, codec.encode(port), keeps_but=_plain(port, scene)
-    )
+    called = _as_caller(port, scene)
+    return Publish(scene.layout.relay, port.key, port.protocol, *ends, codec.encode(port), as_caller=called)
 
 
-def _plain(port: PublishedPort, scene: Scene) -> tuple[str, ...] | None:
-    """The networks from which callers come by the host's address, or all: the guest answers its neighbours itself."""
+def _as_caller(port: PublishedPort, scene: Scene) -> AsCaller | None:
+    """By its callers' own addresses, but its neighbours': the guest answers them itself."""
     rules = scene.resources.get(port.filter)
     if not isinstance(rules, Filter):
         return None
     version = port.guest_address.version
     own = rules.subnet if version == 4 else rules.prefix
-    return (str(own), *_NOBODYS[version])
+    return AsCaller(rules.link, (str(own), *_NOBODYS[version]))
 
 
 def delete_port(port: PublishedPort, scene: Scene) -> list[Command]:

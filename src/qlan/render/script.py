@@ -267,7 +267,8 @@ class _Writer:
             return [_quoted([*words, "withdraw", str(command.folder), command.key]), ""]
         listen, target = ("/".join(map(str, end)) for end in (command.listen, command.target))
         place = [word for word in (f"--link={command.link}", f"--only={command.only}") if not word.endswith("=")]
-        place += [] if command.keeps_but is None else [f"--keeps-but={','.join(command.keeps_but)}"]
+        called = command.as_caller
+        place += [f"--as-caller={called.link}/{','.join(called.but)}"] if called else []
         place += ["--is-open"] if command.is_open else []
         inside = f" --inside=${{{_variable(command.inside)}}}" if command.inside else ""
         line = _quoted([*words, "publish", *place, str(command.folder), command.key, command.protocol, listen, target,
