@@ -108,7 +108,7 @@ class Control:
         return []
 
     def _change(self, specs: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """By whose addresses guests are called from now on; TCP connections go on."""
+        """By whose addresses guests are called from now on; TCP connections that are open stay what they are."""
         for one, spec in [(self._listeners[spec["key"]], spec) for spec in specs]:
             one.port.note = spec["note"]
             one.port.kept = self._kept(one.port, spec)
