@@ -109,7 +109,7 @@ def add(
             run_as = machine.run_as if isinstance(machine, Machine | Adopted) else None
             found["relay"] = Relay(lab.name, _bridge(into, before).namespace, run_as)
         saved.extend([_saved(lab, list(zip(added, spelled, strict=True)), [])] if save else [])
-        return _with_maps(found, lab)
+        return _completed(found, lab)
 
     saved: list[str] = []
     plan = lab.change(alter)
@@ -130,7 +130,7 @@ def remove(lab: Lab, guest: str, texts: Sequence[str], *, save: bool = False) ->
             if isinstance(nic, Nic):
                 _check_live(nic)
         saved.extend([_saved(lab, [], removed)] if save else [])
-        return _with_maps({key: one for key, one in before.items() if one not in removed}, lab)
+        return _completed({key: one for key, one in before.items() if one not in removed}, lab)
 
     saved: list[str] = []
     plan = lab.change(alter)
@@ -264,7 +264,7 @@ def _no_way(guest: str, what: str) -> UsageError:
                       hint="give it a NIC on a host-only network or a `user` NIC")  # fmt: skip
 
 
-def _with_maps(wanted: Resources, lab: Lab) -> Resources:
+def _completed(wanted: Resources, lab: Lab) -> Resources:
     """With what leads callers to these ports past the relay, or guests' answers back to it."""
     if not any(isinstance(one, PortMap | PublishedPort) for one in wanted.values()):
         return wanted

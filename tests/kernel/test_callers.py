@@ -14,9 +14,9 @@ import pytest
 
 from .place import IS_ROOT, Place
 from .test_edit import edit
-from .test_nat import Machine
+from .test_nat import Machine, standing
 from .test_port_map import TELLER, Caller, carried, says, teller
-from .world import HERE, HERE6, THERE, THERE6, world
+from .world import HERE, HERE6, THERE, THERE6
 
 pytestmark = pytest.mark.skipif(IS_ROOT, reason="in the host realm the kernel leads callers: in the run as a user")
 
@@ -57,14 +57,8 @@ NEAR = "10.81.0.77"  # an address of the guest's own network, outside
 
 @pytest.fixture
 def machine(place: Place) -> Iterator[Machine]:
-    with world(place) as around:
-        one = Machine(around)
-        try:
-            yield one
-        finally:
-            for process in one.started:
-                process.kill()
-                process.wait()
+    with standing(place) as one:
+        yield one
 
 
 @pytest.fixture

@@ -111,21 +111,28 @@ def pings(machine: Machine, guest: tuple[str, ...], target: str, wait_s: int = 1
     return machine.run(*guest, "ping", "-c", "1", "-W", str(wait_s), target, check=False).returncode == 0
 
 
-@pytest.fixture
-def machine(place: Place) -> Iterator[Machine]:
+@contextlib.contextmanager
+def standing(place: Place) -> Iterator[Machine]:
+    """One with what is outside; what was started there goes with it."""
     with world(place) as around:
         one = Machine(around)
         try:
-            one.start(*around.outside, sys.executable, "-c", WEB)
-            deadline = time.monotonic() + 10
-            while not page(one, around.here, BEYOND):
-                assert time.monotonic() < deadline, "nobody serves outside"
-                time.sleep(0.05)
             yield one
         finally:
             for process in one.started:
                 process.kill()
                 process.wait()
+
+
+@pytest.fixture
+def machine(place: Place) -> Iterator[Machine]:
+    with standing(place) as one:
+        one.start(*one.outside, sys.executable, "-c", WEB)
+        deadline = time.monotonic() + 10
+        while not page(one, one.setup, BEYOND):
+            assert time.monotonic() < deadline, "nobody serves outside"
+            time.sleep(0.05)
+        yield one
 
 
 @pytest.fixture

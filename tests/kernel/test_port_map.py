@@ -18,8 +18,8 @@ import pytest
 from .place import IS_ROOT, Place
 from .test_edit import edit
 from .test_faults import at, count
-from .test_nat import Machine
-from .world import HERE, HERE6, THERE, THERE6, UPLINK, world
+from .test_nat import Machine, standing
+from .world import HERE, HERE6, THERE, THERE6, UPLINK
 
 pytestmark = pytest.mark.skipif(not IS_ROOT, reason="a rootless lab's ports are the relay's: in the run as root")
 
@@ -103,14 +103,8 @@ def says(words: tuple[str, ...], kind: str, address: str, port: int, source: int
 
 @pytest.fixture
 def machine(place: Place) -> Iterator[Machine]:
-    with world(place) as around:
-        one = Machine(around)
-        try:
-            yield one
-        finally:
-            for process in one.started:
-                process.kill()
-                process.wait()
+    with standing(place) as one:
+        yield one
 
 
 @pytest.fixture
