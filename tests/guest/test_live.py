@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
 import re
@@ -69,9 +70,27 @@ def witnessed(live: BootedLab) -> int:
     now = int(live.sh("witness", told))
     live.shell("witness").wait_for(f"[ $({told}) -gt {now + 2} ]")
     live.sh("witness", "kill -INT $(cat /tmp/pid); while kill -0 $(cat /tmp/pid) 2>/dev/null; do sleep 0.1; done")
-    numbers = [int(one) for one in re.findall(r"seq=(\d+) .*\n", live.sh("witness", "cat /tmp/pings"))]
-    assert numbers == list(range(len(numbers)))
+    pings = live.sh("witness", "cat /tmp/pings")
+    numbers = [int(one) for one in re.findall(r"seq=(\d+) .*\n", pings)]
+    assert numbers == list(range(len(numbers))), seen(live, pings)
     return len(numbers)
+
+
+def seen(live: BootedLab, pings: str) -> str:
+    """Where an answer is missing, and what all who are concerned say."""
+    parts = {"the witness heard": "\n".join(one for one in pings.splitlines() if "seq=" not in one)}
+    answers = [(int(number), line) for line, number in re.findall(r"(.*seq=(\d+) .*)", pings)]
+    for (before, last), (after, first) in itertools.pairwise(answers):
+        if after != before + 1:
+            parts["the witness heard"] += f"\n{last}\n  (nothing)\n{first}"
+    for guest in ("witness", "web"):
+        parts[guest] = live.sh(
+            guest, "cat /proc/uptime; ip -s addr; ip neigh; dmesg | tail -n 20; cat /run/udhcpc.eth0.log"
+        )
+    for command in ("ip -s -d link", "ip neigh", "bridge fdb"):
+        parts[command] = live.in_realm(*command.split(), check=False).stdout
+    parts["the server"] = "".join((live.lab.layout.dnsmasq("lan") / "log").read_text().splitlines(keepends=True)[-60:])
+    return "\n".join(f"--- {name}:\n{text}" for name, text in parts.items())
 
 
 def test_nics_come_and_go_while_a_witness_loses_no_packet(live: BootedLab) -> None:
