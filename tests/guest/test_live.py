@@ -61,6 +61,7 @@ def watch(live: BootedLab) -> None:
     Its lease is on the server's file before its own script has set the address, and a ping without one ends at once.
     """
     live.shell("witness").wait_for("ping -c 1 -W 1 10.81.0.1")
+    live.sh("witness", "[ ! -e /tmp/pid ] || kill $(cat /tmp/pid) || true")  # that of a test which failed
     live.sh("witness", "ping -i 0.1 10.81.0.1 >/tmp/pings 2>&1 & echo $! >/tmp/pid")
 
 
@@ -85,7 +86,7 @@ def seen(live: BootedLab, pings: str) -> str:
             parts["the witness heard"] += f"\n{last}\n  (nothing)\n{first}"
     for guest in ("witness", "web"):
         parts[guest] = live.sh(
-            guest, "cat /proc/uptime; ip -s addr; ip neigh; dmesg | tail -n 20; cat /run/udhcpc.eth0.log"
+            guest, "cat /proc/uptime /proc/net/dev; ip addr; ip route; ip neigh; dmesg | tail -n 20; cat /run/udhcpc.eth0.log"
         )
     for command in ("ip -s -d link", "ip neigh", "bridge fdb"):
         parts[command] = live.in_realm(*command.split(), check=False).stdout
