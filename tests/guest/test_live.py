@@ -85,9 +85,8 @@ def seen(live: BootedLab, pings: str) -> str:
         if after != before + 1:
             parts["the witness heard"] += f"\n{last}\n  (nothing)\n{first}"
     for guest in ("witness", "web"):
-        parts[guest] = live.sh(
-            guest, "cat /proc/uptime /proc/net/dev; ip addr; ip route; ip neigh; dmesg | tail -n 20; cat /run/udhcpc.eth0.log"
-        )
+        words = "cat /proc/uptime /proc/net/dev; ip addr; ip route; ip neigh; dmesg | tail -n 20"
+        parts[guest] = live.sh(guest, f"{words}; cat /run/udhcpc.eth0.log")
     for command in ("ip -s -d link", "ip neigh", "bridge fdb"):
         parts[command] = live.in_realm(*command.split(), check=False).stdout
     parts["the server"] = "".join((live.lab.layout.dnsmasq("lan") / "log").read_text().splitlines(keepends=True)[-60:])

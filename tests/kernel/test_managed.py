@@ -421,11 +421,14 @@ def test_what_is_there_beside_the_profile(machine: Machine) -> None:
     before, routes = machine.addresses("eth0"), machine.routes()
     machine.place.qlan("up", "--managed")
     bridge = bridge_of(machine)
-    wait_until(lambda: machine.addresses(bridge) == before, 60)
+    wait_until(
+        lambda: machine.addresses(bridge) == before, 60, lambda: (before, machine.place.run("ip", "addr").stdout)
+    )
     time.sleep(3)
     assert all(beside(bridge)), beside(bridge)
     machine.place.qlan("confirm")
     machine.place.qlan("down")
-    wait_until(lambda: machine.addresses("eth0") == before and machine.routes() == routes, 60)
+    wait_until(lambda: machine.addresses("eth0") == before and machine.routes() == routes, 60,
+               lambda: (before, routes, machine.routes(), machine.place.run("ip", "addr").stdout))  # fmt: skip
     time.sleep(3)
     assert all(beside("eth0")), beside("eth0")

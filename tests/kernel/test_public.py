@@ -107,10 +107,11 @@ def without_times(value: Any) -> Any:
     return [without_times(one) for one in value] if isinstance(value, list) else value
 
 
-def wait_until(done: Any, time_limit_s: float = 20) -> None:
+def wait_until(done: Any, time_limit_s: float = 20, told: Any = lambda: "") -> None:
+    """told: what to say when it is not so in time."""
     deadline = time.monotonic() + time_limit_s
     while not done():
-        assert time.monotonic() < deadline, "not in time"
+        assert time.monotonic() < deadline, f"not in time: {told()}"
         time.sleep(0.1)
 
 
