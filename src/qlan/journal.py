@@ -19,7 +19,7 @@ from msgspec import Raw
 from msgspec.json import decode as parse_json
 
 from qlan import names
-from qlan.errors import ConflictError
+from qlan.errors import ConflictError, HostError
 from qlan.host import files
 from qlan.host.run import outdate
 from qlan.realm import Realm
@@ -366,19 +366,26 @@ def other_picks(layout: Layout) -> Mapping[str, Picks]:
 def labs(layout: Layout) -> list[str]:
     """The names of all labs of this user that have something there, or may have."""
     try:
-        return sorted(
-            entry.name for entry in layout.run_root.iterdir() if entry.is_dir() and (entry / "lab.json").exists()
-        )
+        return sorted(entry.name for entry in layout.run_root.iterdir() if _is_labs(entry))
     except (FileNotFoundError, NotADirectoryError):
         return []
+
+
+def _is_labs(folder: Path) -> bool:
+    """Whether it is a lab's folder; one that is closed to us counts: who asks for this lab is told so."""
+    try:
+        return folder.is_dir() and (folder / "lab.json").exists()
+    except PermissionError:
+        return True
 
 
 def find_lab(layout: Layout, source: Path) -> str | None:
     """The lab of this user that is up from a file."""
     for name in labs(layout):
-        head = files.read_json(layout.run_root / name / "lab.json", _Head)
-        if head and head.source == str(source):
-            return name
+        with suppress(HostError):  # that lab's own verbs tell why it cannot be read
+            head = files.read_json(layout.run_root / name / "lab.json", _Head)
+            if head and head.source == str(source):
+                return name
     return None
 
 

@@ -107,6 +107,29 @@ def test_a_bug_leaves_a_traceback_and_status_70(place: Place) -> None:
     )
 
 
+def test_a_folder_that_is_closed_to_us_is_no_bug_and_no_other_labs_matter(shop_up: Place) -> None:
+    if os.geteuid() == 0:
+        pytest.skip("nothing is closed to root")
+    other = shop_up.folder / "other.yaml"
+    other.write_text("lab: other\nnetworks: {lan: {kind: host-only, subnet: 10.99.0.0/24}}\n")
+    run = shop_up.run_dir / "shop"
+    for folder in (run / "guest" / "web", run):
+        mode = folder.stat().st_mode
+        folder.chmod(0)
+        try:
+            for verb in ("status", "up", "down"):
+                done = shop_up.qlan(verb, check=False)
+                assert done.returncode == 3, done.stderr
+                what, where, hint = done.stderr.splitlines()
+                assert what == "qlan: error: Permission denied"
+                assert hint.removeprefix("  hint:  who may go there: namei -l ") == where.removeprefix("  where: ")
+                assert str(folder) in where
+            assert "bridge/lan" in shop_up.qlan("plan", "-f", str(other)).stdout
+        finally:
+            folder.chmod(mode)
+    assert "nothing to do" in shop_up.qlan("plan").stdout, "something was done meanwhile"
+
+
 def test_a_closed_pipe_is_no_reason_to_complain(shop: Place) -> None:
     read, write = os.pipe()
     os.close(read)

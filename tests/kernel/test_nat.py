@@ -369,6 +369,18 @@ def test_the_script_is_up(machine: Machine, nat: Path) -> None:
     script.write_text(machine.place.qlan("plan", "--script").stdout)
     machine.place.run("sh", str(script))
     assert machine.place.plan(nat) == []
+    nat.write_text(nat.read_text().replace("kind: nat", "kind: host-only").replace(", reach: [more]", ""))
+    edit = machine.place.qlan("plan", "--script").stdout
+    if not IS_ROOT:
+        head, ends_pasta, _ = edit.partition("# pasta/uplink ends\n")
+        assert ends_pasta
+        script.write_text(head)
+        machine.place.run("sh", str(script))
+        assert "- pasta/uplink" in machine.place.qlan("plan").stdout, "a script that was stopped halfway"
+    script.write_text(edit)
+    machine.place.run("sh", str(script))
+    assert machine.place.plan(nat) == []
+    assert not any("pasta" in words for _, words in machine.place.processes())
     machine.place.qlan("down", "--force")
     assert machine.place.processes() == []
 

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Sequence
 from contextlib import suppress
+from pathlib import Path
 
 from qlan.cli.terminal import printable
 from qlan.errors import QlanError, RestoreError, UsageError
 from qlan.problems import Mark, Problem, TopologyError
 
 REPORT = "qlan: this is a bug of qlan: please report it, with the text above and what you typed"
+
+
+def explained(error: Exception) -> Exception:
+    """A file that this machine does not let us read or write is no bug of ours, wherever we came upon it."""
+    refused = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO)
+    if not isinstance(error, OSError) or error.filename is None or error.errno not in refused:
+        return error
+    from qlan.host import files
+
+    return files.explained(error, Path(str(error.filename)))
 
 
 def as_text(error: QlanError) -> str:

@@ -130,6 +130,7 @@ def _failed(error: Exception, argv: list[str]) -> int:
     from qlan.cli import complaint
     from qlan.errors import QlanError
 
+    error = complaint.explained(error)
     if isinstance(error, QlanError):
         options = argv[: argv.index("--")] if "--" in argv else argv
         complaint.know_labs(error, options)

@@ -117,7 +117,9 @@ def _remove_folder(path: Path) -> None:
 
 def explained(error: OSError, path: Path) -> HostError:
     """An error of the file system in our words."""
-    return HostError(f"{error.strerror or error}", where=str(error.filename or path))
+    place = error.filename or path
+    hint = f"who may go there: namei -l {place}" if isinstance(error, PermissionError) else ""
+    return HostError(f"{error.strerror or error}", where=str(place), hint=hint)
 
 
 def drop_lines(path: Path, words: Collection[str]) -> None:

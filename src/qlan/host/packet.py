@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -281,3 +282,11 @@ def _index(link: str) -> int:
         return if_nametoindex(link)
     except OSError:
         return 0
+
+
+if __name__ == "__main__":  # for the scripts of `qlan plan --script`: borrow or give-back, then the fields in order
+    _, _verb, _link, _path, _book, *_words = sys.argv
+    if _verb == "borrow":
+        borrow([Borrow(_link, _path, Path(_book), *_words)])
+    else:
+        give_back([GiveBack(_link, _path, Path(_book), *_words)])

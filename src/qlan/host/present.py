@@ -389,7 +389,9 @@ def _packets(
     tables: Mapping[str, list[link.Row]],
 ) -> Resources:
     """Forwarding, tables of rules, and pasta."""
-    if not (layout.run / "filter").exists() and not any(isinstance(one, Filter | Forwarding | Pasta) for one in known):
+    uplink = next((one for one in known if isinstance(one, Pasta)), None) or _left_pasta(layout)
+    anything = uplink or any(isinstance(one, Filter | Forwarding) for one in known)
+    if not anything and not (layout.run / "filter").exists():
         return {}
     from qlan.host import packet  # what few labs have; `qlan status` would pay for it
 
@@ -408,12 +410,17 @@ def _packets(
     found.update((one.key, one) for one in neighbors)
     read = packet.read_forwarding(forwarding, inside, layout)
     found.update((one.key, one) for one in read)
-    uplinks = [one for one in known if isinstance(one, Pasta)]
-    if uplinks and process.find_marked(layout.pasta_mark) is not None:
+    if uplink and process.find_marked(layout.pasta_mark) is not None:
         attached = {row["ifname"] for key in inside if key for row in tables.get(key, ())}
         follows = packet.is_resolver_same(layout.pasta_resolvers)
-        found.update((one.key, replace(one, attached=one.link in attached, follows=follows)) for one in uplinks)
+        found[uplink.key] = replace(uplink, attached=uplink.link in attached, follows=follows)
     return found
+
+
+def _left_pasta(layout: Layout) -> Pasta | None:
+    """One that nobody wants any more, and that may run yet."""
+    one = codec.find(files.read_json(layout.pasta / "resource.json"))
+    return one if isinstance(one, Pasta) else None
 
 
 def _partitions(layout: Layout, namespaces: Mapping[str, Namespace], known: Iterable[Resource]) -> Resources:

@@ -178,7 +178,7 @@ def create_pasta(uplink: Pasta, scene: Scene) -> list[Command]:
 def delete_pasta(uplink: Pasta, scene: Scene) -> list[Command]:
     """The process, then its files."""
     folder = scene.layout.pasta
-    return [Stop(folder / "process", uplink.key, mark=scene.layout.pasta_mark), Remove(folder)]
+    return [Stop(folder / "pid", uplink.key, mark=scene.layout.pasta_mark), Remove(folder)]
 
 
 def _entered(namespace: str, scene: Scene) -> tuple[str, ...]:

@@ -302,11 +302,9 @@ class _Writer:
         if isinstance(command, Disconnect):
             words = [self._python, "-m", "qlan.host.conntrack", command.protocol, command.guest]
             return [_quoted([*words, str(command.guest_port), command.host_address, str(command.host_port)]), ""]
-        book, setting = _quoted([str(command.book)]), f"/proc/sys/{command.path}"
-        if isinstance(command, Borrow):
-            note = f'[ -e {book}/before ] || echo "0 $(cat {setting})" >{book}/before'
-            return [f"mkdir -p {book}", note, f": >{book}/lab.{command.lab}", f"echo {command.value} >{setting}", ""]
-        raise AssertionError(command)  # `up` borrows
+        verb, value = ("borrow", [command.value]) if isinstance(command, Borrow) else ("give-back", [])
+        words = [self._python, "-m", "qlan.host.packet", verb, command.link, command.path, str(command.book)]
+        return [_quoted([*words, command.lab, *value]), ""]
 
     def _counting(self, inside: str) -> tuple[str, ...]:
         """The words that lead to where a daemon's id was counted."""

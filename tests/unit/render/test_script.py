@@ -18,7 +18,9 @@ from qlan.planning.plan import plan
 from qlan.render.layout import Layout
 from qlan.render.scene import Scene
 from qlan.render.script import script
+from qlan.resources.model import Resources
 from qlan.topology.model import Realm
+from qlan.values import replace
 from tests import samples
 from tests.unit import golden
 
@@ -29,8 +31,12 @@ REALMS = pytest.mark.parametrize("realm", list(Realm))
 def script_of(case: str, realm: Realm) -> str:
     wanted = samples.parsed(golden.text_of("script", case, "qlan.yaml"), realm)
     before = golden.text_of("script", case, "before.yaml")
-    todo = plan(wanted, samples.parsed(before, realm) if before else {})
-    layout = Layout(Path("/run/user/1000/qlan"), Path("/home/me/.local/state/qlan"), case)
+    return script_to(wanted, samples.parsed(before, realm) if before else {}, realm, case)
+
+
+def script_to(wanted: Resources, before: Resources, realm: Realm, lab: str) -> str:
+    todo = plan(wanted, before)
+    layout = Layout(Path("/run/user/1000/qlan"), Path("/home/me/.local/state/qlan"), lab)
     rootless = realm is Realm.ROOTLESS
     lines = commands(todo.steps, Scene(layout, wanted, rootless))
     return script(lines, layout, rootless=rootless, plan=text.lines(todo), python="/usr/bin/python3")
@@ -48,6 +54,21 @@ def test_the_script(case: str, realm: Realm) -> None:
 def test_a_shell_can_read_it(case: str, realm: Realm, shell: str) -> None:
     done = subprocess.run([shell, "-n"], input=script_of(case, realm), text=True, capture_output=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@REALMS
+@pytest.mark.parametrize("case", golden.cases("expand"))
+def test_every_kind_of_network_can_be_made_and_taken_away_by_a_script(
+    case: str, realm: Realm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(samples, "FACTS", replace(samples.FACTS, uplinks=("eth0",), uplinks6=("eth0",)))
+    if not golden.text_of("expand", case, f"{realm}.json"):
+        pytest.skip(f"{case} is not for the realm {realm}")
+    there = samples.parsed(golden.text_of("expand", case, "qlan.yaml"), realm)
+    for before, wanted in (({}, there), (there, {})):
+        made = script_to(wanted, before, realm, case)
+        done = subprocess.run(["sh", "-n"], input=made, text=True, capture_output=True, check=False)
+        assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_sh_n_notices_a_script_that_is_cut_off() -> None:
