@@ -285,3 +285,19 @@ def test_who_has_a_nic_is_named(place: Place, lan: Lan) -> None:
     refused = place.qlan("up", "-f", str(other), check=False)
     assert "uplink of network `lan` of lab `office`" in refused.stderr
     place.qlan("down", "--force")
+
+
+def test_a_network_of_another_kind_gives_the_nic_nothing_of_its_own(place: Place, lan: Lan) -> None:
+    """Its own address was ours, and stays ours: neither the NIC nor the LAN ever has it."""
+    public = bare(place)
+    before, text = carried(place), public.read_text()
+    private = text.replace(text[text.index("{") :], "{kind: host-only, subnet: 10.77.1.0/24}\n")
+    for kind in (private, text, private, text):
+        public.write_text(kind)
+        place.qlan("up", "--no-wait")
+        assert place.plan(public) == []
+        assert ("10.77.1.1" in place.run("ip", "addr").stdout) == (kind == private)
+        if kind == text:
+            place.qlan("confirm")
+    place.qlan("down", "--force")
+    assert carried(place) == before

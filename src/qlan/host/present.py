@@ -232,8 +232,9 @@ def _add_uplinks(layout: Layout, table: list[link.Row], known: Iterable[Resource
         bridge = found.get(key)
         if isinstance(bridge, Bridge):
             found[key] = replace(bridge, ipv6=link.has_ipv6(bridge.name))
-        for one in [one for one in found.values() if isinstance(one, Address) and one.link_key == key]:
-            del found[one.key]
+        if network in there:
+            for one in [one for one in found.values() if isinstance(one, Address) and one.link_key == key]:
+                del found[one.key]
 
 
 def _servers(
