@@ -330,6 +330,8 @@ class Executor:
     def _descriptor(self, command: Qmp) -> int | None:
         """What the QEMU gets with it, if anything."""
         if command.tap:
+            if command.tap not in self._taps:
+                raise HostError(f"TAP {command.tap[1]} could not be opened", where=f"guest {command.guest}")
             return self._taps.pop(command.tap)
         if command.macvtap:
             return open_macvtaps([command.macvtap])[0]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Raw
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from qlan.qmp.monitor import Call
 
 UNPLUG_S = 10.0  # how long a guest may take to let go of a card
+_LET_GO_S, _LET_GO_POLL_S = 1.0, 0.05  # one that does at all takes 0.3 s
 _NO_SLOT = ("no slot/function available", "slot 0 function 0 already")  # hw/pci/pci.c
 _HINT_REFUSES = "it must run, and its system must know hot-unplug; `qlan down GUEST`, then `qlan up` make it anew"
 
@@ -52,6 +54,10 @@ def tell(command: Qmp, tap: int | None) -> None:
         if command.stays:
             amend(command.stays)
         raise NotInTime(error.what, where=f"guest {command.guest}", hint=_HINT_REFUSES) from None
+    except KeyboardInterrupt:
+        if command.stays and _stays(command):
+            amend(command.stays)
+        raise
     except QlanError as error:
         raise _explained(error, command) from error
     finally:
@@ -61,6 +67,22 @@ def tell(command: Qmp, tap: int | None) -> None:
         _check_forward(call, answer, command)
     if command.pause_s:
         time.sleep(command.pause_s)
+
+
+def _stays(command: Qmp) -> bool:
+    """Whether a guest keeps a card that it was asked to let go of, when nobody waits for it any more."""
+    from qlan.qmp.monitor import execute
+
+    deadline = time.monotonic() + _LET_GO_S
+    with suppress(QlanError):
+        while True:
+            [cards] = execute(command.socket, [("qom-list", {"path": "/machine/peripheral"})])
+            if all(one["name"] != command.gone for one in cards):
+                return False
+            if time.monotonic() > deadline:
+                return True
+            time.sleep(_LET_GO_POLL_S)
+    return False
 
 
 def _check_forward(call: QmpCall, answer: object, command: Qmp) -> None:
