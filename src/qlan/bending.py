@@ -17,6 +17,7 @@ from qlan.planning.plan import Plan
 from qlan.render.partition import SIDES_MAX
 from qlan.resources.model import (
     Backend,
+    ForeignBackend,
     HelperBackend,
     MacvtapBackend,
     Nic,
@@ -39,6 +40,8 @@ _NO_TAP: dict[type[Backend], tuple[str, str]] = {
                   "make the network `kind: private`, which has TAPs and a bridge"),
     MacvtapBackend: ("is a macvtap: the NIC below takes its frames past the queues",
                      "use `kind: public`, which has TAPs and a bridge"),
+    ForeignBackend: ("is the guest's own, from before it was adopted: what it leads to is not known",
+                     "lend the guest one: `qlan nic attach {guest} NETWORK`"),
     HelperBackend: ("has its TAP from QEMU's own helper, as root",
                     "bring the lab up as root: it makes the TAP itself then"),
 }  # fmt: skip
@@ -97,7 +100,7 @@ def _parted(bends: Bends, sides: Sequence[Sequence[str]], there: Mapping[str, Re
             )
     for guest in side_of:
         nics = [one for one in there.values() if isinstance(one, Nic) and one.guest == guest]
-        if all(isinstance(one.backend, UserBackend) for one in nics):
+        if all(isinstance(one.backend, UserBackend | ForeignBackend) for one in nics):
             raise UsageError(f"guest `{guest}` hears no other guest", hint="leave it out: it has no NIC on a network")
     return replace(bends, sides=tuple(tuple(sorted(set(side))) for side in sides))
 
@@ -160,7 +163,7 @@ def _bend(lab: Lab, alter: _Alter) -> Plan:
 def _check_tap(nic: Resource | None, place: str) -> None:
     if isinstance(nic, Nic) and not isinstance(nic.backend, TapBackend):
         why, hint = _NO_TAP[type(nic.backend)]
-        raise UsageError(f"NIC {place} {why}", hint=hint.format(place=place))
+        raise UsageError(f"NIC {place} {why}", hint=hint.format(place=place, guest=nic.guest))
 
 
 def _check(one: Impairment) -> None:

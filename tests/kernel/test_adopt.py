@@ -137,6 +137,9 @@ def test_no_port_for_a_card_and_what_may_be_said_to_it(place: Place, lab: Path) 
         text = refused(place, "nic", "attach", "mine", "lan", code=4)
         assert "guest `mine` cannot take this while it runs: its machine, pc-q35-" in text
         assert "or start it with -device pcie-root-port,id=port1,chassis=1" in text
+        said = "NIC mine/0 is the guest's own, from before it was adopted: what it leads to is not known"
+        assert said in refused(place, "impair", "mine/0", "--rate", "1mbit", code=2)
+        assert "guest `mine` hears no other guest" in refused(place, "partition", "mine", "/", "web", code=2)
         os.kill(qemu.pid, signal.SIGSTOP)
         assert "no answer within 10 s" in refused(place, "nic", "down", "mine/0", code=6)
         place.qlan("down", "--force")
