@@ -64,3 +64,18 @@ def test_it_comes_and_goes_and_is_repaired(place: Place, lan: Path) -> None:
     place.qlan("down", "-f", str(lan), "--force")
     assert (place.run("ip", "-br", "link").stdout, place.run("ip", "route").stdout) == before
     assert place.processes() == []
+
+
+@pytest.mark.skipif(not IS_ROOT, reason="only root can use a NIC of this machine")
+def test_passthru_lends_the_nic_below_the_guests_mac(place: Place, lan: Path) -> None:
+    text = lan.read_text().replace("subnet: 10.9.0.0/24, host_access: true, address: 10.9.0.4", "mode: passthru")
+    lan.write_text(text.replace("address: 10.9.0.7", "mac: 52:54:00:00:00:77"))
+    place.run("ip", "link", "add", "eth0", "type", "veth", "peer", "name", "far")
+    for name in ("eth0", "far"):
+        place.run("ip", "link", "set", name, "up")
+    before = place.run("ip", "-br", "link").stdout
+    place.qlan("up", "-f", str(lan))
+    assert place.plan(lan) == []
+    assert "52:54:00:00:00:77" in place.run("ip", "-br", "link", "show", "eth0").stdout
+    place.qlan("down", "--force", "-f", str(lan))
+    assert place.run("ip", "-br", "link").stdout == before

@@ -166,6 +166,8 @@ def create_macvlan(one: Macvlan, scene: Scene) -> list[Command]:
 def _create_above(one: Macvtap | Macvlan, kind: str, scene: Scene) -> list[Command]:
     words = f"address {one.mac} mtu {one.mtu_bytes} group {group(scene)} {kind}"
     mark = f"alias {alias(scene.lab, one.key)} up"
+    if isinstance(one, Macvtap) and one.mode == "passthru":
+        mark = f"address {one.mac} {mark}"  # made, it has the MAC of the NIC below; told so, that has its
     return [
         Ip(one.namespace, f"link add link {one.uplink} name {one.name} {words}"),
         Ip(one.namespace, f"link set dev {one.name} {mark}"),
