@@ -1,9 +1,7 @@
 """A lab: the only facade.  The command line, the web page and Python programs know nothing below it.
 
 lab = Lab.load(Path("qlan.yaml"))
-print(lab.plan())
 lab.up()
-lab.wait()
 lab.down()
 """
 
@@ -73,10 +71,8 @@ class Lab:
         from qlan.topology.load import load
 
         topology = load(path)
-        return cls.of(
-            replace(topology, realm=realm or topology.realm, run_as=run_as or topology.run_as),
-            digest=journal.digest(path),
-        )
+        topology = replace(topology, realm=realm or topology.realm, run_as=run_as or topology.run_as)
+        return cls.of(topology, digest=journal.digest(path))
 
     @classmethod
     def of(cls, topology: Topology, *, digest: str = "") -> Lab:
@@ -89,11 +85,8 @@ class Lab:
         layout = user.layout(name if is_name(name) else "x")
         if not is_name(name) or not layout.record.exists():
             known = journal.labs(layout)
-            near = nearest(name, known)
-            raise UsageError(
-                f"no lab `{name}` is up",
-                hint=f"did you mean `{near}`?" if near else f"up now: {', '.join(known) or 'none'}",
-            )
+            hint = f"did you mean `{near}`?" if (near := nearest(name, known)) else f"up now: {', '.join(known)}"
+            raise UsageError(f"no lab `{name}` is up", hint=hint if known else "up now: none")
         return cls(layout, None)
 
     @classmethod
@@ -197,10 +190,13 @@ class Lab:
 
         wanted = self.wanted_for(guests)
         with self._host(wanted) as host:
-            todo = plan(wanted, host.read())
+            there = host.read()
+            wanted, _, again, postponed = self._at_once(wanted, there)
+            todo = plan(wanted, there, replace=again)
             lines: list[Command] = [Write(self.layout.record, journal.record_text(self._record_of(wanted)))]
             lines += commands(todo.steps, Scene(self.layout, wanted, host.rootless))
-        return script(lines, self.layout, rootless=host.rootless, plan=text.lines(todo), python=python)
+        said = [*text.lines(todo), *(f"{guest} waits for `qlan up --restart`" for guest in postponed)]
+        return script(lines, self.layout, rootless=host.rootless, plan=said, python=python)
 
     @cached_property
     def wanted(self) -> Resources:
@@ -235,8 +231,7 @@ class Lab:
         user.check_realm(self.realm)
         starts = any(one.found is None for one in topology.guests)
         run_as = user.find_invoking_uid(topology.run_as, for_guests=starts) if self.realm is Realm.HOST else None
-        record = self.record
-        held = record.wanted.values() if record else ()
+        held = self._known.values()
         own = [one for one in held if isinstance(one, PortForward | PublishedPort)]
         found = probe(topology, own_forwards=own, run_as=run_as)
         return replace(found, resolved=True) if any(isinstance(one, LinkDns) for one in held) else found
@@ -286,21 +281,10 @@ class Lab:
             self._read_again(before)
             wanted = self.wanted_for(guests)
             self._same_lab(before)
-            known = self._known
             with self._host(wanted, grace_s=grace_s) as host:
                 there = read_without(host, wanted)
-                todo = plan(wanted, there)
-                self._check_plan(todo)
-                cut = scope.to_restart(todo, wanted, there)
-                edited = [] if restart else [one for one in cut if scope.is_edit(one, wanted, known)]
-                if postponed := {guest: cut.pop(guest) for guest in edited}:
-                    scope.check_postponed(postponed, wanted, there)
-                    if before and self.changes is None:
-                        self.held = beside.of_others(before, self.held, postponed)
-                    wanted = scope.without(postponed, wanted, there)
-                    todo = plan(wanted, there)
+                wanted, todo, again, postponed = self._at_once(wanted, there, restart=restart)
                 tools.require(step.after for step in todo.steps if step.after is not None)
-                again = frozenset(f"machine/{guest}" for guest in cut)
                 done = self._apply(host, wanted, there, again=again, progress=progress)
         return UpReport(done, postponed, time.monotonic() - start)
 
@@ -386,6 +370,22 @@ class Lab:
 
     # --- parts
 
+    def _at_once(
+        self, wanted: Resources, there: Resources, *, restart: bool = False
+    ) -> tuple[Resources, Plan, frozenset[str], dict[str, list[str]]]:
+        """What can be had now and the plan for it, what is made anew for it, and the guests that wait for a restart."""
+        before, todo = self.record, plan(wanted, there)
+        self._check_plan(todo)
+        cut = scope.to_restart(todo, wanted, there)
+        edited = [] if restart else [one for one in cut if scope.is_edit(one, wanted, self._known)]
+        if postponed := {guest: cut.pop(guest) for guest in edited}:
+            scope.check_postponed(postponed, wanted, there)
+            if before and self.changes is None:
+                self.held = beside.of_others(before, self.held, postponed)
+            wanted = scope.without(postponed, wanted, there)
+            todo = plan(wanted, there)
+        return wanted, todo, frozenset(f"machine/{guest}" for guest in cut), postponed
+
     @property
     def _known(self) -> Resources:
         """What was wanted last, by key."""
@@ -395,10 +395,8 @@ class Lab:
     def _topology(self) -> Topology:
         if self.topology is None:
             record = self.record
-            raise UsageError(
-                f"the file of lab `{self.name}` is needed for this",
-                hint=f"-f {record.source}" if record and record.source else "give it with -f FILE",
-            )
+            hint = f"-f {record.source}" if record and record.source else "give it with -f FILE"
+            raise UsageError(f"the file of lab `{self.name}` is needed for this", hint=hint)
         return self.topology if self.changes is not None else beside.changed(self.topology, self.held)
 
     def wanted_for(self, guests: Sequence[str]) -> Resources:
@@ -463,6 +461,7 @@ class Lab:
     def _remember(self, before: Record | None, host: RealHost) -> None:
         if before is not None:
             self._write_record(before)
+            journal.write_picks(self.layout, self._picked)
         elif not host.read():
             host.forget()
 
@@ -486,6 +485,7 @@ class Lab:
         with journal.locked(self.layout.lock, wait_s=self.lock_wait_s, what=f"lab {self.name}"):
             try:
                 present.find_again(self.layout)
+                self._picked = journal.read_picks(self.layout)
                 yield
             finally:
                 if not self.layout.run.exists():

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from pathlib import Path
+from typing import Any
 
-from .place import Place
+from .place import IS_ROOT, Place
 from .test_faults import kernel_view
 
 
@@ -20,3 +23,32 @@ def test_the_script_is_up(place: Place, lab: Path) -> None:
     place.qlan("up", "--no-wait", "-f", str(lab))
     assert kernel_view(place) == by_script
     place.qlan("down", "--force", "-f", str(lab))
+
+
+def test_who_waits_for_a_restart_waits_and_who_lost_something_is_made_anew(place: Place, lab: Path) -> None:
+    place.qlan("up", "--no-wait")
+
+    def by_script(text: str) -> int:
+        lab.write_text(text)
+        script = place.folder / "edit.sh"
+        script.write_text(place.qlan("plan", "--script").stdout)
+        place.run("sh", str(script))
+        status = json.loads(place.qlan("status", "--json").stdout)["labs"][0]
+        return int(next(guest["pid"] for guest in status["guests"] if guest["name"] == "web"))
+
+    text = lab.read_text()
+    first = by_script(text)
+    assert by_script(text.replace("web: {qemu_args: [-S], memory: 16M", "web: {qemu_args: [-S], memory: 24M")) == first
+    assert "waits for `qlan up --restart`: web" in place.qlan("plan").stdout
+    enter = () if IS_ROOT else ("-m", "qlan", "exec", "-l", "demo", "--")
+    tap = next(row["ifname"] for row in links(place) if row["ifname"].startswith("web.0"))
+    place.run(*((sys.executable, *enter) if enter else ()), "ip", "link", "del", tap)
+    assert by_script(text) != first
+    assert place.plan(lab) == []
+    place.qlan("down", "--force")
+    assert place.processes() == []
+
+
+def links(place: Place) -> list[dict[str, Any]]:
+    said = place.run("ip", "-j", "link") if IS_ROOT else place.qlan("exec", "-l", "demo", "--", "ip", "-j", "link")
+    return [row for row in json.loads(said.stdout) if row]

@@ -21,7 +21,8 @@
 set -eu
 pid_of() { read -r pid rest <"$1"; echo "$pid"; }
 # end SIGNAL RECORD [WORDS]: end a process and wait until it is gone; WORDS lead to where its id was counted
-end() { signal=$1 pid=$(pid_of "$2") left=200; shift 2; "$@" kill -"$signal" "$pid" || return 0
+end() { [ -s "$2" ] || return 0; signal=$1 pid=$(pid_of "$2") left=200; shift 2
+        "$@" kill -"$signal" "$pid" || return 0
         while [ $left -gt 0 ] && "$@" kill -0 "$pid" 2>/dev/null; do left=$((left - 1)); sleep 0.05; done; }
 
 /usr/bin/python3 -m qlan.host.change '{"amend": {"path": "/run/user/1000/qlan/edit/guest/web/guest.json", "put": ["{\"type\":\"Nic\",\"guest\":\"web\",\"index\":1,\"model\":\"e1000\",\"mac\":\"52:87:19:f6:86:18\",\"backend\":{\"type\":\"TapBackend\",\"tap\":\"tap/web/1\"},\"whole\":false,\"leased\":[\"back\",\"10.82.66.64\"]}"], "drop": ""}}'
