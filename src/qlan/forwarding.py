@@ -90,6 +90,7 @@ def add(
 
     UsageError, ConflictError (who has a port is named), HostError.
     """
+    lab.check_guest(guest, running=True)
     wanted = parsed(texts)
     added: list[AnyForward] = []
     spelled: list[str] = []

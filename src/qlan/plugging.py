@@ -185,10 +185,11 @@ class _ByHand(Lab):
         if self.last is None:
             return
         guest = self.last.guest
-        if cut := [step for step in todo.steps if step.cost is Cost.RESTART]:
+        ours = [step for step in todo.steps if getattr(step.resource, "guest", "") == guest]
+        if cut := [step for step in ours if step.cost is Cost.RESTART]:
             raise ConflictError(f"guest `{guest}` cannot take this while it runs: {_why_not(cut, self.based_on)}",
                                 hint=_other_way(self.last, self.changes or ()))  # fmt: skip
-        started = [step for step in todo.steps if isinstance(step.after, Machine) and step.action is Action.CREATE]
+        started = [step for step in ours if isinstance(step.after, Machine) and step.action is Action.CREATE]
         if started:
             raise ConflictError(f"guest `{guest}` has ended meanwhile", hint=f"qlan up {guest}")
 

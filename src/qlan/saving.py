@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 
 from qlan import journal
-from qlan.errors import UsageError
+from qlan.errors import Denied, UsageError
 from qlan.host import files
 from qlan.render.layout import Layout
 from qlan.topology.model import Topology
@@ -17,22 +17,36 @@ from qlan.values import replace
 def new_text(source: Path, edit: Callable[[str], str], is_meant: Callable[[Topology, Topology], bool]) -> str:
     """The file's text after `edit`.  It is read again: is_meant: whether it means, beside the old, what was wanted.
 
-    UsageError, TopologyError.
+    UsageError, TopologyError, HostError: it cannot be read, or its folder not be written.
     """
     from qlan.topology.check import check_written
     from qlan.topology.load import parse
 
-    old = source.read_text(encoding="utf-8")
+    old = _text_of(source)
+    before = parse(old, str(source))
     text = edit(old)
-    before, after = parse(old, str(source)), parse(text, str(source))
+    after = parse(text, str(source))
     known = {one.what for one in check_written(before)}
     if problems := [one for one in check_written(after) if one.what not in known]:
         raise UsageError(f"the file would not be right: {problems[0].what}", where=str(source),
                          hint=problems[0].hint or "leave out --save")  # fmt: skip
+    folder = source.resolve().parent
+    if not os.access(folder, os.W_OK):
+        raise Denied("nothing can be written into this folder", where=str(folder), hint="leave out --save")
     if not is_meant(before, after):
         raise UsageError("the file is written in a way that qlan cannot change safely", where=str(source),
                          hint="write the change into it by hand, then `qlan up`")  # fmt: skip
     return text
+
+
+def _text_of(source: Path) -> str:
+    try:
+        return source.read_text(encoding="utf-8")
+    except OSError as error:
+        raise files.explained(error, source) from error
+    except UnicodeDecodeError:
+        raise UsageError("this file is not UTF-8", where=str(source), hint="leave out --save, or save it as UTF-8"
+                         ) from None  # fmt: skip
 
 
 def write(source: Path, text: str) -> None:
@@ -51,7 +65,7 @@ def write_done(layout: Layout, source: Path, text: str, keys: Collection[str]) -
 
     record = journal.read_record(layout)
     was_read = record is not None and journal.digest(source) == record.digest
-    before, after = parse(source.read_text(encoding="utf-8"), str(source)), parse(text, str(source))
+    before, after = parse(_text_of(source), str(source)), parse(text, str(source))
     write(source, text)
     if record is not None:
         left = tuple(line for line in record.unsaved if line[2:] not in keys)

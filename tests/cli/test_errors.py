@@ -130,6 +130,18 @@ def test_a_folder_that_is_closed_to_us_is_no_bug_and_no_other_labs_matter(shop_u
     assert "nothing to do" in shop_up.qlan("plan").stdout, "something was done meanwhile"
 
 
+@pytest.mark.parametrize("words", ["init", "run disk.qcow2", "args lan", "down -f x.yaml", "status"])
+def test_in_a_folder_that_was_removed(place: Place, words: str) -> None:
+    gone = place.folder / "gone"
+    gone.mkdir()
+    code = "import os, sys; os.rmdir(os.getcwd()); from qlan.cli.main import main; sys.exit(main())"
+    done = subprocess.run([*place.enter, sys.executable, "-c", code, *words.split()], env=place.environment, cwd=gone,
+                          text=True, capture_output=True, check=False)  # fmt: skip
+    assert (done.returncode, done.stderr) == (
+        2, "qlan: error: this folder was removed\n  hint:  cd to one that is there\n"
+    )  # fmt: skip
+
+
 def test_a_closed_pipe_is_no_reason_to_complain(shop: Place) -> None:
     read, write = os.pipe()
     os.close(read)

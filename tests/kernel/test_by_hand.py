@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -318,3 +319,52 @@ def test_a_port_that_the_kernel_leads(place: Place, lab: Path) -> None:
     assert state(place) == AS_FILE
     assert "28461" not in place.run("nft", "list", "ruleset").stdout
     place.qlan("down", "--force")
+
+
+def test_a_move_that_comes_to_nothing_leaves_the_guest_its_address(place: Place, lab: Path) -> None:
+    """These guests are stopped and let go of no card on a PCI bus."""
+    fresh(place, lab)
+    record = place.run_dir / "demo" / "guest" / "box" / "guest.json"
+    before, picks = record.read_text(), (place.state_dir / "demo" / "picks.json").read_text()
+    first = place.run(sys.executable, "-m", "qlan", "nic", "move", "box/0", "user", check=False)
+    assert first.returncode == 8 and "does not let go of nic0" in first.stderr
+    words = ["timeout", "-s", "INT", "2", sys.executable, "-m", "qlan", "nic", "move", "box/0", "user"]
+    second = place.run(*words, check=False)
+    assert "interrupted: the host was put back to what it was" in second.stderr
+    assert record.read_text() == before
+    assert (place.state_dir / "demo" / "picks.json").read_text() == picks
+    assert place.plan(lab) == []
+
+
+def test_what_another_guest_lost_is_no_reason(place: Place, lab: Path) -> None:
+    fresh(place, lab)
+    words = ("ip", "link", "del", next(one for one in taps(place) if one.startswith("box.0")))
+    place.run(*words) if IS_ROOT else place.qlan("exec", "-l", "demo", "--", *words)
+    place.qlan("nic", "attach", "web", "back", "--model", "usb")
+    place.qlan("nic", "detach", "web/1")
+
+
+def taps(place: Place) -> list[str]:
+    words = ("ip", "-j", "link")
+    said = place.run(*words) if IS_ROOT else place.qlan("exec", "-l", "demo", "--", *words)
+    return [row["ifname"] for row in json.loads(said.stdout) if row]
+
+
+def test_a_file_that_cannot_be_changed_changes_nothing(place: Place, lab: Path) -> None:
+    fresh(place, lab)
+    text = lab.read_text()
+    lab.write_text(text + "bad: [\n")
+    done = place.qlan("forward", "add", "web", "28461:22", "--save", check=False)
+    assert done.returncode == 2 and "this is not YAML" in done.stderr
+    lab.rename(place.folder / "away")
+    done = place.qlan("forward", "add", "-l", "demo", "web", "28461:22", "--save", check=False)
+    assert done.returncode == 3 and "No such file" in done.stderr
+    lab.write_text(text)
+    if not IS_ROOT:
+        place.folder.chmod(0o555)
+        try:
+            done = place.qlan("forward", "add", "web", "28461:22", "--save", check=False)
+            assert done.returncode == 3 and "nothing can be written into this folder" in done.stderr
+        finally:
+            place.folder.chmod(0o755)
+    assert "no forwards are open" in place.qlan("forward", "list").stdout

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import shlex
-from pathlib import Path
 
 from qlan.cli import which
 from qlan.cli.output import print_json
@@ -39,7 +38,7 @@ def run(args: argparse.Namespace) -> int:
     from qlan import hand
     from qlan.topology.short import parse_nics
 
-    nics = parse_nics(args.specs, args.forwards, Path.cwd())
+    nics = parse_nics(args.specs, args.forwards, which.working_folder())
     lab = which.lab_by_name(args) if any(nic.network for nic in nics) else None
     words = hand.words(lab, nics, short=args.short)
     if args.json:

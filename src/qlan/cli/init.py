@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 from qlan.cli.output import print_json
-from qlan.cli.which import FILE_NAME
+from qlan.cli.which import FILE_NAME, working_folder
 from qlan.errors import HostError, UsageError
 from qlan.names import is_name
 
@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
     from qlan.topology.schema import schema
     from qlan.topology.templates import template
 
-    lab = args.lab or lab_name(Path.cwd().name)
+    lab = args.lab or lab_name(working_folder().name)
     if not is_name(lab):
         raise UsageError(f"`{lab}` cannot be a lab's name", hint="a-z, 0-9 and -, at most 32 of them, like my-lab")
     _write(Path(FILE_NAME), template(args.template, lab, SCHEMA_NAME), replace=args.force)

@@ -86,7 +86,7 @@ def topology_of(args: argparse.Namespace) -> Any:
     if boot is None:
         raise UsageError("nothing to start is named", hint="qlan run DISK, or qlan run --kernel FILE")
     name = args.name or lab_name(boot.name.split(".")[0])
-    nics = parse_nics(args.nic or [], args.forward, Path.cwd())
+    nics = parse_nics(args.nic or [], args.forward, which.working_folder())
     _refuse_networks(nics)
     guest = Guest(
         name,

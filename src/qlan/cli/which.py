@@ -67,15 +67,20 @@ def _lab() -> type[Lab]:
     return Lab
 
 
+def working_folder() -> Path:
+    """UsageError: it was removed."""
+    try:
+        return Path.cwd()
+    except FileNotFoundError:
+        raise UsageError("this folder was removed", hint="cd to one that is there") from None
+
+
 def find_file() -> Path | None:
     """The qlan.yaml of this folder or the nearest parent that has one; None.
 
     UsageError if the one in a parent folder is somebody else's: its QEMU options would run with our rights.
     """
-    try:
-        here = Path.cwd()
-    except FileNotFoundError:
-        raise UsageError("this folder was removed", hint="cd to one that is there") from None
+    here = working_folder()
     for up, folder in enumerate((here, *here.parents)):
         if (folder / FILE_NAME).is_file():
             path = Path(*[".."] * up, FILE_NAME)
@@ -128,6 +133,8 @@ def lab_by_name(args: argparse.Namespace) -> Lab:
         if len(names) == 1:
             return _with_lock_wait(_lab().named(names[0]), args)
         raise _no_file()
+    if not path.is_absolute():
+        working_folder()
     return _with_lock_wait(_lab().of_source(path) or _lab().load(path), args)
 
 
