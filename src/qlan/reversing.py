@@ -80,6 +80,7 @@ def add(lab: Lab, guest: str, texts: Sequence[str], nic: int | None = None, *, s
 
     UsageError, ConflictError, HostError.
     """
+    lab.check_guest(guest, running=True)
     wanted = _parsed(texts)
     added: list[ReversePort] = []
     saved: list[str] = []

@@ -128,7 +128,9 @@ def parse_rate(text: str) -> int:
     found = _RATE.fullmatch(text)
     if not found:
         hint = (
-            f"write `{text}mbit`, say" if _INTEGER.fullmatch(text) else "write it like `10mbit`, `1gbit` or `500kbit`"
+            f"write `{text}mbit`, say"
+            if _INTEGER.fullmatch(text) and int(text)
+            else "write it like `10mbit`, `1gbit` or `500kbit`"
         )
         raise Unreadable(f"{quoted(text)} is not a rate", hint)
     unit = found[2].lower()
