@@ -40,9 +40,9 @@ class Event(Value):
     """One thing that happened.
 
     what: `drift` (something is not as it was wanted), `mended` (it is again), `repaired` (by us), `failed` (repairing
-    did), `left` (we stopped repairing it), `guest-up`, `guest-down`, `qemu` (what a guest's QEMU tells: QMP's events),
-    `lease`, `lease-end`, `changed` (by qlan) or `down` (the lab).  key: the resource's, or the guest's name.  time_s:
-    seconds since the epoch.
+    did), `left` (we do not repair it, or not any more), `guest-up`, `guest-down`, `qemu` (what a guest's QEMU tells:
+    QMP's events), `lease`, `lease-end`, `changed` (by qlan) or `down` (the lab).  key: the resource's, or the guest's
+    name.  time_s: seconds since the epoch.
     """
 
     time_s: float
@@ -72,6 +72,7 @@ class Watch(Struct):
     repair: bool = False
     _repairs: dict[str, deque[float]] = field(default_factory=dict)
     _left: dict[str, float] = field(default_factory=dict)
+    _waiting: set[str] = field(default_factory=set)
     _ears: dict[str, Ear] = field(default_factory=dict)
     _signs: Signs | None = None
     _listening: tuple[Sequence[int | None], ...] = ()
@@ -100,7 +101,7 @@ class Watch(Struct):
             yield from [] if first else self._differences(seen, view)
             yield from self._drift({} if first else seen.drift, view.drift)
             seen, first = view, False
-            if self.repair and (again := self._to_repair()):
+            if self.repair and (again := (yield from self._to_repair())):
                 done = yield from self._repaired(again)
                 seen = replace(view, drift={key: words for key, words in view.drift.items() if key not in done})
                 continue
@@ -229,9 +230,15 @@ class Watch(Struct):
 
     # --- repairing
 
-    def _to_repair(self) -> list[str]:
-        """The keys that can be put back without touching a guest's process, and are not left alone."""
+    def _to_repair(self) -> Generator[Event, None, list[str]]:
+        """Returns the keys that can be put back without touching a guest's process, and are not left alone."""
         known, there = self.lab.read()
+        waiting = scope.to_restart(plan(known, there), known, there)
+        for guest, keys in waiting.items():
+            if guest not in self._waiting:
+                words = f"guest {guest} would have to be restarted for {', '.join(keys)}: `qlan up` does that"
+                yield self._event("left", keys[0], words)
+        self._waiting = set(waiting)
         now = time.monotonic()
         self._left = {key: since for key, since in self._left.items() if now - since < _REPAIRS_WITHIN_S}
         todo = [step.key for step in plan(scope.for_repair(known, there), there).steps]

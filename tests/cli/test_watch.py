@@ -152,6 +152,24 @@ def test_repair(shop_up: Place, inside: list[str]) -> None:
         assert {words: pid for pid, words in shop_up.processes() if "qemu" in words} == pids, "no guest was restarted"
 
 
+def test_what_only_a_restart_brings_back_is_said_and_left(shop_up: Place, inside: list[str]) -> None:
+    tap = next(one["ifname"] for one in links(inside) if one.get("ifalias") == "qlan:shop:tap/web/0")
+    pid = (shop_up.run_dir / "shop" / "guest" / "web" / "process").read_text()
+    with Events(shop_up, "--repair") as events:
+        events.read(1.0)
+        subprocess.check_call([*inside, "ip", "link", "del", "dev", tap])
+        assert "guest web would have to be restarted" in events.expect("left", "tap/web/0")["text"]
+        events.read(6.0)
+        assert not [one for one in events.seen if one["what"] == "left"], "said again"
+    shop_up.qlan("up", "--no-wait")
+    assert (shop_up.run_dir / "shop" / "guest" / "web" / "process").read_text() != pid
+
+
+def links(inside: list[str]) -> list[dict[str, str]]:
+    said = subprocess.check_output([*inside, "ip", "-j", "link"])
+    return [row for row in json.loads(said) if row]
+
+
 def test_two_that_undo_each_other_s_work_is_no_loop(shop_up: Place, inside: list[str]) -> None:
     with Events(shop_up, "--repair") as events:
         for _ in range(3):
