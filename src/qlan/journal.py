@@ -333,6 +333,12 @@ def write_picks(layout: Layout, picks: Picks) -> None:
     files.write(layout.picks, codec.laid_out(data))
 
 
+def put_back_picks(layout: Layout, text: str) -> None:
+    """As the file was before a change that came to nothing; text: "": there was none, and what was picked may stay."""
+    if text and text != files.read_text(layout.picks):
+        files.write(layout.picks, text)
+
+
 @contextmanager
 def picking(layout: Layout, *, wait_s: float) -> Iterator[None]:
     """Nobody else picks for any lab of this user meanwhile."""

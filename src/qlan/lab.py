@@ -1,7 +1,9 @@
 """A lab: the only facade.  The command line, the web page and Python programs know nothing below it.
 
 lab = Lab.load(Path("qlan.yaml"))
+print(lab.plan())
 lab.up()
+lab.wait()
 lab.down()
 """
 
@@ -190,8 +192,7 @@ class Lab:
 
         wanted = self.wanted_for(guests)
         with self._host(wanted) as host:
-            there = host.read()
-            wanted, _, again, postponed = self._at_once(wanted, there)
+            wanted, _, again, postponed = self._at_once(wanted, there := host.read())
             todo = plan(wanted, there, replace=again)
             lines: list[Command] = [Write(self.layout.record, journal.record_text(self._record_of(wanted)))]
             lines += commands(todo.steps, Scene(self.layout, wanted, host.rootless))
@@ -277,10 +278,9 @@ class Lab:
 
         start = time.monotonic()
         with self.locked(), present.reading(self.layout, self._known.values(), beside=taken.PROGRAMS):
-            before = self.record
-            self._read_again(before)
+            self._read_again(self.record)
             wanted = self.wanted_for(guests)
-            self._same_lab(before)
+            self._same_lab(self.record)
             with self._host(wanted, grace_s=grace_s) as host:
                 there = read_without(host, wanted)
                 wanted, todo, again, postponed = self._at_once(wanted, there, restart=restart)
@@ -461,7 +461,7 @@ class Lab:
     def _remember(self, before: Record | None, host: RealHost) -> None:
         if before is not None:
             self._write_record(before)
-            journal.write_picks(self.layout, self._picked)
+            journal.put_back_picks(self.layout, self._picked)
         elif not host.read():
             host.forget()
 
@@ -485,7 +485,7 @@ class Lab:
         with journal.locked(self.layout.lock, wait_s=self.lock_wait_s, what=f"lab {self.name}"):
             try:
                 present.find_again(self.layout)
-                self._picked = journal.read_picks(self.layout)
+                self._picked = files.read_text(self.layout.picks)
                 yield
             finally:
                 if not self.layout.run.exists():

@@ -185,7 +185,7 @@ class _ByHand(Lab):
         if self.last is None:
             return
         guest = self.last.guest
-        ours = [step for step in todo.steps if getattr(step.resource, "guest", "") == guest]
+        ours = [step for step in todo.steps if scope.guest_of(step.resource) == guest]
         if cut := [step for step in ours if step.cost is Cost.RESTART]:
             raise ConflictError(f"guest `{guest}` cannot take this while it runs: {_why_not(cut, self.based_on)}",
                                 hint=_other_way(self.last, self.changes or ()))  # fmt: skip

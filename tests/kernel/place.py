@@ -85,6 +85,14 @@ class Place:
                     found.append((int(entry.name), words))
         return found
 
+    def in_lab(self, *argv: str, lab: str = "demo") -> subprocess.CompletedProcess[str]:
+        """A command where the lab's links are."""
+        return self.run(*argv) if IS_ROOT else self.qlan("exec", "-l", lab, "--", *argv)
+
+    def links(self, lab: str = "demo") -> list[str]:
+        """The names of all links there."""
+        return [row["ifname"] for row in json.loads(self.in_lab("ip", "-j", "link", lab=lab).stdout) if row]
+
     def _ip(self, *words: str) -> object:
         return [_steady(row) for row in self._json("ip", "-j", *words)]
 

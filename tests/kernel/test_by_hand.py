@@ -338,16 +338,9 @@ def test_a_move_that_comes_to_nothing_leaves_the_guest_its_address(place: Place,
 
 def test_what_another_guest_lost_is_no_reason(place: Place, lab: Path) -> None:
     fresh(place, lab)
-    words = ("ip", "link", "del", next(one for one in taps(place) if one.startswith("box.0")))
-    place.run(*words) if IS_ROOT else place.qlan("exec", "-l", "demo", "--", *words)
+    place.in_lab("ip", "link", "del", next(one for one in place.links() if one.startswith("box.0")))
     place.qlan("nic", "attach", "web", "back", "--model", "usb")
     place.qlan("nic", "detach", "web/1")
-
-
-def taps(place: Place) -> list[str]:
-    words = ("ip", "-j", "link")
-    said = place.run(*words) if IS_ROOT else place.qlan("exec", "-l", "demo", "--", *words)
-    return [row["ifname"] for row in json.loads(said.stdout) if row]
 
 
 def test_a_file_that_cannot_be_changed_changes_nothing(place: Place, lab: Path) -> None:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
-from typing import Any
 
-from .place import IS_ROOT, Place
+from .place import Place
 from .test_faults import kernel_view
 
 
@@ -40,15 +38,8 @@ def test_who_waits_for_a_restart_waits_and_who_lost_something_is_made_anew(place
     first = by_script(text)
     assert by_script(text.replace("web: {qemu_args: [-S], memory: 16M", "web: {qemu_args: [-S], memory: 24M")) == first
     assert "waits for `qlan up --restart`: web" in place.qlan("plan").stdout
-    enter = () if IS_ROOT else ("-m", "qlan", "exec", "-l", "demo", "--")
-    tap = next(row["ifname"] for row in links(place) if row["ifname"].startswith("web.0"))
-    place.run(*((sys.executable, *enter) if enter else ()), "ip", "link", "del", tap)
+    place.in_lab("ip", "link", "del", next(one for one in place.links() if one.startswith("web.0")))
     assert by_script(text) != first
     assert place.plan(lab) == []
     place.qlan("down", "--force")
     assert place.processes() == []
-
-
-def links(place: Place) -> list[dict[str, Any]]:
-    said = place.run("ip", "-j", "link") if IS_ROOT else place.qlan("exec", "-l", "demo", "--", "ip", "-j", "link")
-    return [row for row in json.loads(said.stdout) if row]
