@@ -95,6 +95,25 @@ def test_low_ports(floor: int, port: int, free: bool) -> None:
     assert (words(forwarding(port), replace(FACTS, free_port_floor=floor)) == []) is free
 
 
+@pytest.mark.parametrize(
+    ("wanted", "realm", "dns", "taken"),
+    [
+        (ANY, Realm.HOST, True, True),
+        (IPv4Address("10.0.0.1"), Realm.HOST, True, True),
+        (IPv4Address("192.168.1.7"), Realm.HOST, True, False),
+        (ANY, Realm.HOST, False, False),
+        (ANY, Realm.ROOTLESS, True, False),
+    ],
+)
+def test_the_port_of_the_lab_s_own_dns_server(wanted: IPv4Address, realm: Realm, dns: bool, taken: bool) -> None:
+    """It listens on the network's own address, which in a rootless lab is none of this machine's namespace."""
+    network = Network("lan", "nat", IPv4Network("10.0.0.0/24"), IPv4Address("10.0.0.1"), dns=dns)
+    topology = lab(network, nic=Nic("lan", forwards=(Forward("udp", wanted, 53, None, 53),)), realm=realm)
+    what = f"NIC 0 of guest `web`: udp port 53 of {wanted} is the DNS server of network `lan`'s, too"
+    facts = replace(FACTS, uid=0 if realm is Realm.HOST else 1000, free_port_floor=0)
+    assert [one for one in words(topology, facts) if "port" in one] == ([what] if taken else [])
+
+
 def test_an_address_inside_the_dhcp_range_is_reserved() -> None:
     dhcp = Dhcp(IPv4Address("10.0.0.10"), IPv4Address("10.0.0.20"))
     network = Network("lan", "host-only", IPv4Network("10.0.0.0/24"), dhcp=dhcp)

@@ -57,12 +57,32 @@ def check_here(topology: Topology, facts: Facts) -> Iterator[Problem]:
             if forward.host_port is None:
                 continue
             owner = _find_owner(forward, used.get((forward.protocol, forward.host_port), {}))
-            if owner:
+            served = _served(forward, topology) if as_root else ""
+            if served:
+                what = f"{of_nic(guest, index)}: {_said(forward)} is {served}'s, too"
+                instead = f"192.0.2.1:{forward.host_port}:{forward.guest_port}"
+                yield Problem(forward.mark, what, f"write which address of this machine, like {instead}")
+            elif owner:
                 what = f"{of_nic(guest, index)}: {_said(forward)} is taken by {owner}"
                 yield Problem(forward.mark, what, "choose another port, or `auto` for a free one")
             elif forward.host_port < facts.free_port_floor and (nic.user or not as_root):
                 arch = guest.arch or facts.arch
                 yield _floor_problem(forward, facts, binary.get(arch, f"qemu-system-{arch}") if nic.user else None)
+
+
+def _served(forward: Forward, topology: Topology) -> str:
+    """Who of the lab's own servers listens on that port of the network's address of this machine, or ""."""
+    wanted, key = forward.host_address, (forward.protocol, forward.host_port)
+    for network in topology.networks:
+        title = of_network(network)
+        if network.kind not in HOST_KINDS or (wanted.version == 6 and not network.ipv6):
+            continue
+        if not int(wanted) or wanted == network.address:
+            if network.dns and key[1] == 53:
+                return f"the DNS server of {title}"
+            if network.tftp and key == ("udp", 69):
+                return f"the TFTP server of {title}"
+    return ""
 
 
 def _no_way_problem(nic: Nic, title: str, network: Network) -> Problem:
