@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from qlan.errors import ConflictError, UsageError
@@ -229,10 +229,14 @@ def is_edit(guest: str, wanted: Mapping[str, Resource], before: Mapping[str, Res
 def without(guests: Iterable[str], wanted: Resources, present: Mapping[str, Resource]) -> Resources:
     """Wanted, but with these guests as they are now, and with the networks that they are on and nobody wants on."""
     names = set(guests)
-    keys = of_guests(present, names)
+    return _left_alone(lambda one: guest_of(one) in names, wanted, present)
+
+
+def _left_alone(is_left: Callable[[Resource], bool], wanted: Resources, present: Mapping[str, Resource]) -> Resources:
+    keys = {key for key, one in present.items() if is_left(one)}
     dropped = {key for key in closure(keys, present) - keys if key not in wanted}
     kept = keys | {key for key in _with_servers(dropped, present) if key not in wanted}
-    return {key: one for key, one in wanted.items() if guest_of(one) not in names} | {
+    return {key: one for key, one in wanted.items() if not is_left(one)} | {
         key: present[key] for key in present if key in kept
     }
 
@@ -276,11 +280,26 @@ def _is_half(one: Resource) -> bool:
     return isinstance(one, Nic | PortForward | Shaping | Trunk) and not one.whole
 
 
-def for_repair(known: Mapping[str, Resource], present: Mapping[str, Resource]) -> Resources:
-    """What was wanted last, but guests that ended, or would have to be restarted, stay as they are."""
+def for_repair(known: Resources, present: Mapping[str, Resource]) -> Resources:
+    """What was wanted last, but guests that ended stay so, and what only a restart brings back stays as it is: a NIC
+    with all that is its own, or the guest.
+    """
     ended = {guest for guest in guest_names(known) if f"machine/{guest}" not in present}
     wanted = {key: one for key, one in known.items() if guest_of(one) not in ended}
-    return without(to_restart(plan(wanted, present), wanted, present), wanted, present)
+    lost = [wanted.get(key) or present[key] for keys in to_restart(plan(wanted, present), wanted, present).values()
+            for key in keys]  # fmt: skip
+    guests = {guest_of(one) for one in lost if _nic_of(one) is None}
+    nics = {(guest_of(one), _nic_of(one)) for one in lost}
+    return _left_alone(
+        lambda one: guest_of(one) is not None and (guest_of(one) in guests or (guest_of(one), _nic_of(one)) in nics),
+        wanted,
+        present,
+    )
+
+
+def _nic_of(one: Resource) -> int | None:
+    """The number of the NIC that a guest's resource is part of, or None."""
+    return one.index if isinstance(one, Nic) else getattr(one, "nic", None)
 
 
 def replaced_under(guests: Iterable[str], wanted: Mapping[str, Resource], present: Mapping[str, Resource]) -> list[str]:

@@ -127,3 +127,18 @@ def test_what_an_undo_can_make_again() -> None:
     assert "dnsmasq/lan" in scope.restorable(without, {}), "it is worth a try"
     assert scope.broken(whole) == set()
     assert nic.key in scope.broken(before)
+
+
+def test_a_repair_leaves_what_only_a_restart_brings_back() -> None:
+    """A TAP that is gone is of one NIC: another NIC of the same guest is put back all the same."""
+    other = Tap("web", 1, "web.1", "back", "back", "namespace/back")
+    known = {**lab(), other.key: other, "nic/web/1": Nic("web", 1, "e1000", "52:54:00:00:00:09", TapBackend(other.key))}
+    there = {**known, other.key: replace(other, up=False)}
+    del there["tap/web/0"]
+    wanted = scope.for_repair(known, there)
+    assert wanted.keys() == there.keys()
+    assert [key for key in wanted if wanted[key] != there[key]] == [other.key]
+    machine = known["machine/web"]
+    assert isinstance(machine, Machine)
+    there["machine/web"] = replace(machine, cpus=7)
+    assert scope.for_repair(known, there) == there, "all of it would be made anew"
