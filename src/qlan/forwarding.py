@@ -125,7 +125,7 @@ def remove(lab: Lab, guest: str, texts: Sequence[str], *, save: bool = False) ->
     def alter(before: Resources, there: Mapping[str, Resource]) -> Resources:
         forwards = [one for one in before.values() if isinstance(one, AnyForward) and one.guest == guest]
         for text in texts:
-            removed.extend(_named(text, forwards, guest))
+            removed.extend(one for one in _named(text, forwards, guest) if one not in removed)
         for one in removed:
             nic = before.get(f"nic/{guest}/{one.nic}")
             if isinstance(nic, Nic):

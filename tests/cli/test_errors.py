@@ -40,12 +40,27 @@ UNKNOWN_LAB = "qlan: error: no lab `nosuch` is up\n  hint:  up now: none\n"
         (["run"], "qlan: error: nothing to start is named\n  hint:  qlan run DISK, or qlan run --kernel FILE\n"),
         (["run", "x.img", "--nic", "lan"], "qlan: error: `--nic lan` names a network, and a guest of `qlan run` stands "
          "alone\n  hint:  `--nic user`, `--nic none`; or put both into a qlan.yaml (`qlan init`)\n"),
-        (["run", "x.img", "--memory", "5"], "qlan: error: `5` has no unit\n  hint:  write `5M` or `5G`\n"),
+        (["run", "x.img", "--memory", "5"], "qlan: error: --memory: `5` has no unit\n  hint:  write `5M` or `5G`\n"),
+        (["run", "x.img", "--cpus", "0"], "qlan: error: --cpus: 0 is not from 1 to 1024\n"),
+        (["nic", "list", "a", "b"], "qlan: error: `b` is a word too many for `qlan nic list`\n"
+         "  hint:  one guest, or none\n"),
     ],
 )  # fmt: skip
 def test_wrong_words(place: Place, words: list[str], said: str) -> None:
     done = place.qlan(*words, check=False)
     assert (done.stderr, done.stdout, done.returncode) == (said, "", 2)
+
+
+def test_what_is_called_as_the_file_and_is_none(place: Place) -> None:
+    path = place.folder / "qlan.yaml"
+    path.mkdir()
+    said = [place.qlan("check", check=False).stderr]
+    path.rmdir()
+    path.symlink_to("nowhere")
+    said.append(place.qlan("check", check=False).stderr)
+    hint = "  hint:  -f FILE names another\n"
+    assert said == [f"qlan: error: qlan.yaml is a folder\n{hint}",
+                    f"qlan: error: qlan.yaml is no file, or a link to none\n{hint}"]  # fmt: skip
 
 
 def test_bare_qlan_shows_help_and_fails(place: Place) -> None:

@@ -210,7 +210,8 @@ def test_bad_links_are_no_edit(place: Place, lab: Path) -> None:
 def test_a_port_that_was_closed_stays_closed_on_another_network(place: Place, lab: Path) -> None:
     fresh(place, lab, ("{network: lan, model: usb}", "{user: true, model: usb, forwards: ['28461:22']}"))
     assert state(place)["ways"] == [28461]
-    place.qlan("forward", "remove", "web", "28461")
+    closed = json.loads(place.qlan("forward", "remove", "web", "28461", "28461/tcp", "--json").stdout)["remove"]
+    assert [one["host_port"] for one in closed] == [28461], "said twice, closed once"
     place.qlan("nic", "move", "demo/web/0", "lan")
     assert state(place)["ways"] == []
     place.qlan("down", "--force")
@@ -339,6 +340,8 @@ def test_a_move_that_comes_to_nothing_leaves_the_guest_its_address(place: Place,
 def test_what_another_guest_lost_is_no_reason(place: Place, lab: Path) -> None:
     fresh(place, lab)
     place.in_lab("ip", "link", "del", next(one for one in place.links() if one.startswith("box.0")))
+    said = place.qlan("nic", "attach", "web/1", "back", check=False)
+    assert "a new NIC takes the next number: qlan nic attach web back" in said.stderr
     place.qlan("nic", "attach", "web", "back", "--model", "usb")
     place.qlan("nic", "detach", "web/1")
 

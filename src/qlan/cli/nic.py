@@ -57,6 +57,9 @@ def define(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Do it, and say what became of it."""
     if args.action == "list":
+        if args.network is not None:
+            what = f"`{args.network}` is a word too many for `qlan nic list`"
+            raise UsageError(what, hint="one guest, or none")
         return _list(args)
     wants_network = args.action in ("attach", "move")
     if args.target is None or (args.network is None) == wants_network:
@@ -101,7 +104,13 @@ def _find(args: argparse.Namespace) -> tuple[Lab, str]:
         lab, args.guest, nic = which.lab_of_nic(args)
         return lab, nic
     args.guest = args.target
-    lab, args.guest = which.lab_of_guest(args)
+    try:
+        lab, args.guest = which.lab_of_guest(args)
+    except UsageError as error:
+        guest, _, nic = args.target.rpartition("/")
+        if guest and nic.isdecimal():
+            error.hint = f"a new NIC takes the next number: qlan nic attach {guest} {args.network}"
+        raise
     if args.lock_wait is not None:
         lab.lock_wait_s = args.lock_wait
     return lab, ""

@@ -105,13 +105,15 @@ def _machine(args: argparse.Namespace) -> dict[str, Any]:
 
     said: dict[str, Any] = {key: getattr(args, key) for key in ("arch", "machine", "accel", "display")
                             if getattr(args, key) is not None}  # fmt: skip
+    option = "memory"
     try:
         if args.memory is not None:
             said["memory_bytes"] = parse_size(args.memory)
+        option = "cpus"
         if args.cpus is not None:
             said["cpus"] = parse_integer(args.cpus, 1, 1024)
     except Unreadable as error:
-        raise UsageError(error.what, hint=error.hint) from None
+        raise UsageError(f"--{option}: {error.what}", hint=error.hint) from None
     return said
 
 

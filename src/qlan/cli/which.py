@@ -206,6 +206,9 @@ def _no_guest(guest: str) -> UsageError:
 
 
 def _no_file() -> UsageError:
+    if os.path.lexists(FILE_NAME):
+        what = "is a folder" if Path(FILE_NAME).is_dir() else "is no file, or a link to none"
+        return UsageError(f"{FILE_NAME} {what}", hint="-f FILE names another")
     up = _lab().names()
     hint = "`qlan init` writes one; -f FILE names another"
     if up:
