@@ -22,7 +22,7 @@ from qlan.names import nearest
 from qlan.pcapng import Packet
 from qlan.planning import scope
 from qlan.render.qemu import netdev_id
-from qlan.resources.model import HOST, Bridge, Nic, Resource, Tap, TapBackend
+from qlan.resources.model import HOST, Bridge, ForeignBackend, Nic, Resource, Tap, TapBackend
 from qlan.values import Value
 
 _POLL_S = 0.05
@@ -51,13 +51,17 @@ class Source(Protocol):
 
 
 class Point(Value):
-    """A place to listen at.  name: `web/0` or a network's; guest: "" for a network; link: "" inside QEMU."""
+    """A place to listen at.  name: `web/0` or a network's; guest: "" for a network; link: "" inside QEMU.
+
+    tap_mac: of a NIC that somebody else plugged into a TAP.
+    """
 
     name: str
     guest: str
     namespace: str
     link: str
     netdev: str = ""
+    tap_mac: str = ""
 
 
 def points(lab: Lab, name: str) -> list[Point]:
@@ -125,7 +129,7 @@ def _opened(lab: Lab, point: Point, number: int, program: Sequence[Instruction],
     else:
         from qlan.host.dump import Dump
 
-        source = Dump(lab.layout, point.guest, (point.netdev, number), program)
+        source = Dump(lab.layout, point.guest, (point.netdev, number), program, point.tap_mac)
     stack.callback(source.close)
     return source
 
@@ -139,7 +143,8 @@ def _point(nic: Nic, known: Mapping[str, Resource]) -> Point:
     tap = known.get(nic.backend.tap) if isinstance(nic.backend, TapBackend) else None
     if isinstance(tap, Tap):
         return Point(name, nic.guest, tap.namespace, tap.name)
-    return Point(name, nic.guest, HOST, "", netdev_id(nic))
+    foreign = isinstance(nic.backend, ForeignBackend) and nic.backend.kind == "tap"
+    return Point(name, nic.guest, HOST, "", netdev_id(nic), nic.mac if foreign else "")
 
 
 def _unknown(name: str, known: Mapping[str, Resource]) -> UsageError:

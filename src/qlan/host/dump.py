@@ -29,17 +29,25 @@ from qlan.values import replace
 _NAME = re.compile(r"qlan-capture-(\d+)-\d+")
 _CHUNK, _CUT_AT_BYTES = 1 << 20, 1 << 24
 _CLOCK_STOOD_NS = 1_000_000_000
+_HEADERS = (0, 12, 10)  # none, with num_buffers, without (struct virtio_net_hdr in linux/virtio_net.h)
+_BROADCAST = b"\xff" * 6
 _PUNCH_HOLE_KEEP_SIZE = 0x02 | 0x01  # linux/falloc.h
 
 
 class Dump:
     """All frames of one netdev that the program keeps.  source: the netdev's id, and the number its packets get.
+    tap_mac: the NIC's, if its netdev is a TAP of somebody else's.
 
     QmpError.
     """
 
     def __init__(
-        self, layout: Layout, guest: str, source: tuple[str, int], program: Sequence[Instruction] = ()
+        self,
+        layout: Layout,
+        guest: str,
+        source: tuple[str, int],
+        program: Sequence[Instruction] = (),
+        tap_mac: str = "",
     ) -> None:
         netdev, number = source
         self._monitor, folder = layout.qmp(guest), layout.qemu_own(guest)
@@ -48,6 +56,7 @@ class Dump:
         self._path = folder / f"{self._name}.pcap"
         self._reader = PcapReader(number)
         self._program = program
+        self._bare = Bare(tap_mac) if tap_mac else None
         self._cut = 0
         self._offset_ns = 0
         self.dropped = 0
@@ -71,7 +80,7 @@ class Dump:
         while data := self._file.read(_CHUNK):
             packets = list(self._reader.feed(data))
             self._set_clock(packets)
-            for packet in packets:
+            for packet in map(self._bare, packets) if self._bare else packets:
                 if accepts(self._program, packet.data, packet.length):
                     yield replace(packet, time_ns=packet.time_ns + self._offset_ns)
         at = self._file.tell()
@@ -106,6 +115,24 @@ class Dump:
                 execute(self._monitor, [("object-del", {"id": self._name})])
             self._path.unlink(missing_ok=True)
             self._name = ""
+
+
+class Bare:
+    """Takes the virtio-net header off frames.  QEMU before 8.0 writes it where a TAP has one, of a length that is the
+    guest's driver's choice and nowhere to be asked; so it is told from where the NIC's own MAC stands.
+    """
+
+    def __init__(self, mac: str) -> None:
+        self._mac = bytes.fromhex(mac.replace(":", ""))
+        self._size = 0  # as the last frame that told
+
+    def __call__(self, packet: Packet) -> Packet:
+        """The frame alone."""
+        data = packet.data
+        own = [size for size in _HEADERS if self._mac in (data[size : size + 6], data[size + 6 : size + 12])]
+        to_all = [size for size in _HEADERS if data[size : size + 6] == _BROADCAST]
+        self._size = next(iter([*own, *to_all]), self._size)
+        return replace(packet, data=data[self._size :], length=packet.length - self._size) if self._size else packet
 
 
 def _remove_forgotten(monitor: Path, folder: Path) -> None:
