@@ -17,7 +17,7 @@ from qlan.render import table
 from qlan.render.command import Command, Stop
 from qlan.render.layout import Layout
 from qlan.render.scene import Scene
-from qlan.resources.model import Dnsmasq, Namespace, Resource, Resources
+from qlan.resources.model import HOST, Bridge, Dnsmasq, Namespace, Resource, Resources
 
 
 class RealHost:
@@ -30,6 +30,7 @@ class RealHost:
         self.rootless = rootless
         self._known = dict(known)
         self._there: Resources = {}
+        self._young: set[str] = set()  # namespaces into which nobody can have plugged a QEMU of his own yet
         self._executor = Executor(layout, rootless=rootless, grace_s=grace_s)
         self._reading = ExitStack()  # what is being asked already
 
@@ -60,6 +61,17 @@ class RealHost:
         goes = any(step.action is Action.DELETE for step in steps)
         scene = Scene(self.layout, resources, self.rootless, self._there if goes else {})
         self._executor.run(commands(steps, scene))
+        self._rejoin(making)
+
+    def _rejoin(self, made: Sequence[Resource]) -> None:
+        """QEMUs that were started by hand, to new bridges in a namespace that was there before."""
+        self._young |= {HOST, *(one.key for one in made if isinstance(one, Namespace))}
+        bridges = [one for one in made if isinstance(one, Bridge) and one.namespace not in self._young]
+        if bridges:
+            from qlan.host.bridge_helper import rejoin
+
+            for key in {one.namespace for one in bridges}:
+                rejoin(self.layout, key, {one.network for one in bridges if one.namespace == key})
 
     def finish(self) -> None:
         """Wait for what was begun while the next steps were done; for guests while the rest is read already."""

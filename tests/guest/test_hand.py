@@ -66,6 +66,9 @@ def test_a_hand_started_qemu_gets_its_lease(lab: BootedLab, guest_image: GuestIm
         assert "10.0.2." in str(shell.wait_for_lease("eth2"))
         shell.wait_for(f"ping -c 1 -W 1 {lab.address('web')}", timeout_s=10)
         assert lab.lab.status().drift == (), "a NIC of somebody else's QEMU is no drift"
+        lab.in_realm("ip", "link", "del", "lan")
+        lab.lab.repair()
+        shell.wait_for(f"ping -c 1 -W 1 {lab.address('web')}", timeout_s=20)
     assert "hand1" not in lab.in_realm("ip", "-br", "link").stdout, "its TAP goes with it"
 
 

@@ -10,11 +10,12 @@ from __future__ import annotations
 import argparse
 import socket
 import sys
+from collections.abc import Collection
 from typing import Any
 
 from qlan.errors import QlanError, UsageError
 from qlan.host import files, user
-from qlan.host.link import parse_alias, rows
+from qlan.host.link import Row, parse_alias, rows
 from qlan.host.namespace import find_holder, holder, inside
 from qlan.host.run import run
 from qlan.host.tap import open_taps
@@ -24,6 +25,7 @@ from qlan.render.ip import alias
 from qlan.render.layout import Layout
 
 NAME = "qlan-bridge-helper"
+_HAND = "hand/"
 
 
 def main() -> int:
@@ -45,7 +47,7 @@ def main() -> int:
 def parse_bridge(text: str) -> tuple[str, str, int]:
     """`shop/lan/2` as (shop, lan, 2); without a number it is 0 (any), without a lab it is the only one that is up."""
     parts = text.split("/")
-    number = int(parts.pop()) if len(parts) == 3 and parts[-1].isdigit() else 0
+    number = int(parts.pop()) if len(parts) == 3 and parts[-1].isdecimal() else 0
     if len(parts) == 1:
         parts.insert(0, _only_lab())
     if len(parts) != 2:
@@ -65,9 +67,26 @@ def plug(layout: Layout, network: str, number: int) -> int:
     number = next((one for one in numbers if tap_name(network, one) not in taken), number)
     name = tap_name(network, number)
     [tap] = open_taps(holder(layout, key), [name])
-    mark = alias(layout.lab, mark_of(network, number))
+    _join(layout, key, bridge, network, name, f"alias {alias(layout.lab, mark_of(network, number))} up")
+    return tap
+
+
+def rejoin(layout: Layout, key: str, networks: Collection[str]) -> None:
+    """Put the TAPs of QEMUs that were started by hand back, as the bridges of these networks were made anew under them.
+
+    key: of the namespace.
+    """
+    links = rows(inside(layout, key))
+    marked = [(row, parse_alias(row, layout.lab) or "") for row in links]
+    bridges = {mark.removeprefix("bridge/"): row for row, mark in marked if mark.startswith("bridge/")}
+    for row, mark in marked:
+        network = mark.removeprefix(_HAND).rpartition("/")[0] if mark.startswith(_HAND) else ""
+        if network in networks and network in bridges and "master" not in row:
+            _join(layout, key, bridges[network], network, str(row["ifname"]))
+
+
+def _join(layout: Layout, key: str, bridge: Row, network: str, name: str, state: str = "up") -> None:
     line = f"link set dev {name} master {bridge['ifname']} mtu {bridge['mtu']} group {link_group(layout.lab)}"
-    state = f"alias {mark} up"
     wanted = _wanted(layout, network)
     if wanted.get("isolates"):
         line, state = f"{line}\nlink set dev {name}", f"{state} type bridge_slave isolated on"
@@ -75,7 +94,6 @@ def plug(layout: Layout, network: str, number: int) -> int:
     if bridge["linkinfo"]["info_data"].get("vlan_filtering"):
         vid = wanted.get("vlan", 1)
         run([*inside(layout, key), "bridge", "vlan", "add", "dev", name, "vid", str(vid), "pvid", "untagged"])
-    return tap
 
 
 def _wanted(layout: Layout, network: str) -> dict[str, Any]:
@@ -106,7 +124,7 @@ def tap_name(network: str, number: int) -> str:
 
 def mark_of(network: str, number: int) -> str:
     """Its mark: ours, but no resource of the lab's file, so that `up` and `status` leave it alone."""
-    return f"hand/{network}/{number}"
+    return f"{_HAND}{network}/{number}"
 
 
 def _only_lab() -> str:
