@@ -25,8 +25,11 @@ from qlan.render import hand
 from qlan.render.user_netdev import render
 from qlan.resources.model import Bridge, PortForward, UserBackend
 from qlan.topology.model import Nic
+from qlan.values import defaults
 
 _GIVEN_S = 60.0
+_TOLD = frozenset({"network", "user", "model", "mac", "forwards", "mark", "marks"})  # all that QEMU's words can say
+_WORDS = {"link_up": "link", "mtu_bytes": "mtu"}
 
 
 def words(lab: Lab | None, nics: Sequence[Nic], *, short: bool) -> list[str]:
@@ -44,9 +47,15 @@ def words(lab: Lab | None, nics: Sequence[Nic], *, short: bool) -> list[str]:
 
 
 def _check(nic: Nic) -> None:
-    for word, given in (("address", nic.address), ("boot", nic.boot), ("link=down", not nic.link_up)):
-        if given:
-            raise UsageError(f"`{word}` is for guests that qlan starts", hint="write it in the file, under `nics:`")
+    for name, default in defaults(Nic):
+        if name not in _TOLD and getattr(nic, name) != default:
+            raise UsageError(f"`{_WORDS.get(name, name)}` is for guests that qlan starts",
+                             hint="write it in the file, under `nics:`")  # fmt: skip
+    seen = set()
+    for one in nic.forwards:
+        if (key := (one.protocol, one.host_address, one.host_port)) in seen:
+            raise UsageError(f"{one.protocol} port {one.host_port} is forwarded twice", hint="keep one of them")
+        seen.add(key)
 
 
 def _user(nic: Nic, index: int, short: bool) -> list[str]:
