@@ -75,3 +75,12 @@ def test_convert_says_what_it_leaves() -> None:
     assert "-netdev user,id=n" in done.stdout
     assert "-nic cannot say bootindex" in done.stderr
     assert qlan("convert", "--to", "nic", "kvm -nic usr").returncode == 2
+
+
+def test_stdin_beside_another_source_is_refused(tmp_path: Path) -> None:
+    script = tmp_path / "run.sh"
+    script.write_text(LINE + "\n")
+    for words in (["--script", str(script)], ["qemu-system-x86_64 -nic bogus"], ["--", *LINE.split()]):
+        done = qlan("explain", "--stdin", *words, stdin=LINE)
+        assert done.returncode == 2, words
+        assert "give one command line" in done.stderr and not done.stdout

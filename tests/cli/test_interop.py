@@ -126,6 +126,7 @@ def fake(folder: Path) -> list[str]:
         (("qemu-system-x86_64 -nic user",), "stands after --"),
         (("--pid", "1", "x.sh"), "exclude each other"),
         (("-", "--lab", "Ü"), "is no name for a lab"),
+        (("--pid", "x"), "`x` is not a process's number"),
     ],
 )
 def test_wrong_words(words: tuple[str, ...], said: str) -> None:
@@ -148,6 +149,48 @@ def test_a_file_is_not_written_over(tmp_path: Path) -> None:
     done = qlan("import", "-o", str(tmp_path / "qlan.yaml"), "--", *LINE.split())
     assert done.returncode == 2 and "is there already" in done.stderr
     assert (tmp_path / "qlan.yaml").read_text() == "mine"
+
+
+def test_an_export_writes_nothing_over_either(shop: Place) -> None:
+    lab = (shop.folder / "qlan.yaml").read_text()
+    done = shop.qlan("export", "--to", "svg", "-o", "qlan.yaml", check=False)
+    assert done.returncode == 2 and "qlan.yaml is there already" in done.stderr
+    assert (shop.folder / "qlan.yaml").read_text() == lab
+    done = shop.qlan("export", "--to", "netplan", "-o", "qlan.yaml", check=False)
+    assert done.returncode == 2 and "qlan.yaml is there already" in done.stderr
+    files = json.loads(shop.qlan("export", "--to", "netplan", "--json").stdout)["files"]
+    last = shop.folder / "root" / files[-1]["path"]
+    last.parent.mkdir(parents=True)
+    last.write_text("mine")
+    done = shop.qlan("export", "--to", "netplan", "-o", "root", check=False)
+    assert len(files) > 1 and done.returncode == 2 and "is there already" in done.stderr
+    assert [path for path in (shop.folder / "root").rglob("*") if path.is_file()] == [last]
+    assert last.read_text() == "mine"
+
+
+def test_a_dash_is_standard_output(shop: Place) -> None:
+    text = shop.qlan("export", "--to", "qemu", "-o", "-").stdout
+    assert text == shop.qlan("export", "--to", "qemu").stdout
+    done = qlan("import", "-", "-o", "-", stdin=text, folder=shop.folder)
+    assert done.returncode == 0 and "guests:" in done.stdout
+    assert not (shop.folder / "-").exists()
+
+
+def test_near_names_are_for_what_is_not_there(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "run.sh").write_text(LINE)
+    done = qlan("import", "folder", folder=tmp_path)
+    assert done.returncode == 2 and "cannot be read" in done.stderr and "did you mean" not in done.stderr
+    done = qlan("import", "/proc/1/mem")
+    assert done.returncode == 2 and "cannot be read" in done.stderr and "did you mean" not in done.stderr
+    assert "did you mean run.sh?" in qlan("import", "rum.sh", folder=tmp_path).stderr
+
+
+@pytest.mark.skipif(IS_ROOT, reason="root may list every folder")
+def test_no_near_names_of_a_folder_that_may_not_be_listed(tmp_path: Path) -> None:
+    (tmp_path / "shut").mkdir(mode=0o100)
+    done = qlan("import", "shut/run.sh", folder=tmp_path)
+    assert done.returncode == 2 and "cannot be read" in done.stderr and "Traceback" not in done.stderr
 
 
 def test_graph(shop: Place) -> None:

@@ -12,6 +12,7 @@ from qlan import cmdline
 from qlan.cli import command_lines
 from qlan.cli.output import print_json
 from qlan.cli.terminal import printable
+from qlan.errors import UsageError
 from qlan.facts.machine import Facts
 
 DESCRIPTION = """\
@@ -38,6 +39,8 @@ def define(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Explain; the exit status says whether QEMU would take all of it."""
+    if args.stdin and (args.text is not None or args.script is not None or args.rest):
+        raise UsageError("give one command line, or --stdin", hint="`-s -` reads a script from standard input")
     rules = command_lines.rules_of(args.qemu)
     if args.stdin:
         return _run_stdin(args, rules)

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qlan.cli import which
+from qlan.cli import new_file, which
 from qlan.cli.output import count, print_json
-from qlan.errors import HostError, UsageError
+from qlan.errors import UsageError
 
 if TYPE_CHECKING:
     from qlan.interop.settled import File
@@ -45,8 +45,7 @@ def define(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     listed = "; ".join(f"{name}: {text}" for name, text in FORMATS.items())
     parser.add_argument("--to", required=True, choices=tuple(FORMATS), metavar="FORMAT", help=listed)
-    parser.add_argument("-o", "--output", type=Path, metavar="PATH",
-                        help="write there: a folder for formats of several files, else a file")  # fmt: skip
+    new_file.add_output(parser, ": a folder for formats of several files, else a file")
     which.add_realm(parser)
     which.add_json(parser)
     which.add_lab(parser)
@@ -111,18 +110,13 @@ def stream(files: Sequence[File], name: str) -> str:
 
 
 def _write(files: Sequence[File], output: Path, name: str) -> list[Path]:
-    single = len(files) == 1 and "/" not in files[0].path
-    written = []
-    try:
-        for one in files:
-            path = output if single and not output.is_dir() else output / one.path
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.touch(mode=0o600 if one.secret else 0o666)
-            path.write_text(one.text, encoding="utf-8")
-            written.append(path)
-    except OSError as error:
-        what = f"the files of {name} cannot be written: {error.strerror or error}"
-        raise HostError(what, where=str(error.filename or output)) from error
-    if not written:
+    """What is there already is found before the first of them is written."""
+    if not files:
         raise UsageError(f"the lab has nothing that {name} could hold")
-    return written
+    single = len(files) == 1 and "/" not in files[0].path
+    in_folder = output.is_dir() or not single
+    paths = [output / one.path for one in files] if in_folder else [output]
+    new_file.check_new(paths if output.is_dir() else [output])
+    for path, one in zip(paths, files, strict=True):
+        new_file.create(path, one.text, 0o600 if one.secret else 0o666)
+    return paths

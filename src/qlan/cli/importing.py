@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qlan.cli import which
+from qlan.cli import new_file, which
 from qlan.cli.output import count, print_json
 from qlan.cli.terminal import printable
 from qlan.errors import HostError, UsageError
@@ -39,11 +40,11 @@ FORMATS = {
 def define(parser: argparse.ArgumentParser) -> None:
     """The words of `import`."""
     parser.add_argument("files", nargs="*", metavar="FILE", help="files of one lab; - is standard input")
-    parser.add_argument("--pid", type=int, metavar="PID", help="a QEMU that runs on this machine")
+    parser.add_argument("--pid", type=_pid, metavar="PID", help="a QEMU that runs on this machine")
     parser.add_argument("--from", dest="form", choices=tuple(FORMATS), metavar="FORMAT",
                         help=f"what the files are, if their look does not say: {', '.join(FORMATS)}")  # fmt: skip
     parser.add_argument("--lab", metavar="NAME", help="the lab's name (default: made of the file's)")
-    parser.add_argument("-o", "--output", type=Path, metavar="PATH", help="write there, if nothing is there yet")
+    new_file.add_output(parser)
     which.add_json(parser)
 
 
@@ -55,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
     text = document.write(imported)
     notes = [{"place": list(place), "text": one} for place, texts in imported.notes.by_place.items() for one in texts]
     if args.output:
-        _write(args.output, text)
+        new_file.create(args.output, text)
     if args.json:
         print_json({"lab": imported.topology.lab, "text": text, "notes": notes})
     elif args.output:
@@ -135,7 +136,7 @@ def _read(name: str) -> str:
             with Path(name).open("rb") as file:
                 data = file.read(_SIZE_MAX + 1)
     except OSError as error:
-        raise UsageError(f"{name} cannot be read: {error.strerror or error}", hint=_no_file_hint(name)) from error
+        raise UsageError(f"{name} cannot be read: {error.strerror or error}", hint=_hint_for(name)) from error
     if len(data) > _SIZE_MAX:
         raise UsageError(f"{name}: more than {_SIZE_MAX >> 20} MB is not read", hint="is it a disk image?")
     try:
@@ -145,22 +146,22 @@ def _read(name: str) -> str:
                          hint="is it a disk image?") from error  # fmt: skip
 
 
-def _no_file_hint(name: str) -> str:
+def _hint_for(name: str) -> str:
+    """What was meant by a name of nothing.  What is there and cannot be read is what was meant."""
+    if os.path.lexists(name):
+        return "name the files in it" if Path(name).is_dir() else ""
     if name.startswith("qemu-system") or " -" in name:
         return "a command line stands after --: qlan import -- qemu-system-x86_64 ..."
     folder = Path(name).parent
-    near = nearest(Path(name).name, (one.name for one in folder.iterdir()) if folder.is_dir() else ())
+    is_open = folder.is_dir() and os.access(folder, os.R_OK)
+    near = nearest(Path(name).name, (one.name for one in folder.iterdir()) if is_open else ())
     return f"did you mean {folder / near}?" if near else ""
 
 
-def _write(path: Path, text: str) -> None:
-    try:
-        with path.open("x", encoding="utf-8") as file:
-            file.write(text)
-    except FileExistsError as error:
-        raise UsageError(f"{path} is there already", hint="name another, or remove it") from error
-    except OSError as error:
-        raise HostError(f"{path} cannot be written: {error.strerror or error}") from error
+def _pid(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"`{text}` is not a process's number")
+    return int(text)
 
 
 def _summary(imported: Imported) -> str:

@@ -102,7 +102,7 @@ def _check_endpoint(clause: Clause, key: str, multicast: bool = False) -> Iterat
 
 
 def _check_host_port(clause: Clause, key: str, host: str, port: str) -> Iterator[Fault]:
-    if host[:1].isdigit():
+    if host[:1].isdecimal():
         yield from _check_ipv4(clause, key, host)
     try:
         parse_number(port)
@@ -142,7 +142,7 @@ def _dgram(clause: Clause, _: Version) -> Iterator[Fault]:
     if remote == "inet":
         host = clause.value("remote.host") or ""
         yield from _check_host_port(clause, "remote.host", host, clause.value("remote.port") or "")
-        if host[:1].isdigit() and _is_multicast(host):
+        if host[:1].isdecimal() and _is_multicast(host):
             if local not in (None, "inet", "fd"):
                 yield fault_at(clause, clause.setting("local.type"), "multicast has local.type inet or fd only")
             return

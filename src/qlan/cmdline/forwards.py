@@ -82,7 +82,7 @@ def parse_guest_forward(rule: str) -> GuestForward:
     server = _address(address, at)
     text, after = _until(rule, start, "-", "no `-` after the port", "a port and then `-`")
     stripped = text.strip(" \t\n")
-    if not stripped.isdigit() or text != text.rstrip() or not 1 <= int(stripped) <= 65535:
+    if not stripped.isdecimal() or text != text.rstrip() or not 1 <= int(stripped) <= 65535:
         raise BadRule(f"{text!r} is no port", start, "a port between 1 and 65535")
     target = rule[after:]
     command = target.startswith("cmd:")
@@ -145,7 +145,7 @@ def _repaired(rule: str) -> str:
     places: list[tuple[str, str]] = []
     address = ""
     for piece in pieces:
-        if piece.isdigit():
+        if piece.isdecimal():
             places.append((address, piece))
             address = ""
         else:

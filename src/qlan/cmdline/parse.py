@@ -8,6 +8,7 @@ from qlan.cmdline.check import NESTED
 from qlan.cmdline.model import Clause, CommandLine, Fault, Form, Kind, Other
 from qlan.cmdline.schema import Rules
 from qlan.cmdline.shell import Command, Word, quote_word
+from qlan.cmdline.starters import command_place
 from qlan.cmdline.tokens import BadArgument, Setting, join_json, join_settings, split_json, split_keyval, split_settings
 from qlan.names import nearest
 
@@ -21,13 +22,17 @@ _LISTS = frozenset({"hostfwd", "guestfwd", "dnssearch", "search", "tcp-ports", "
 
 def find_program(words: tuple[Word, ...]) -> int | None:
     """The index of the word that is QEMU's program, or None: no QEMU here."""
-    for index, word in enumerate(words):
+    place = command_place(words)
+    if place == len(words):
+        return None
+    unknown = int(words[place].expands)  # `$SUDO qemu-kvm`, `$QEMU $IMAGE -nic user`
+    for index, word in enumerate(words[place : place + 1 + unknown], place):
         if _PROGRAM.fullmatch(word.text) and not _NOT_PROGRAM.fullmatch(word.text):
             return index
-    first = next((index for index, word in enumerate(words) if word.text.startswith("-")), len(words))
+    first = next((index for index in range(place, len(words)) if words[index].text.startswith("-")), len(words))
     options = {word.text.lstrip("-") for word in words[first:]}
-    if options & {"netdev", "nic", "net", "device", "hda", "cdrom", "drive", "kernel"} and 0 < first <= 2:
-        return None if "=" in words[first - 1].text else first - 1
+    if options & {"netdev", "nic", "net", "device", "hda", "cdrom", "drive", "kernel"}:
+        return first - 1 if place < first <= place + 1 + unknown else None
     return None
 
 

@@ -211,7 +211,7 @@ def _addresses6(clause: Clause) -> tuple[IPv6Network, IPv6Address, IPv6Address]:
     if short is not None:
         key = "ipv6-net"
         prefix, slash, bits = short.partition("/")
-        if slash and not (bits.isascii() and bits.isdigit()):
+        if slash and not (bits.isascii() and bits.isdecimal()):
             raise _Refused(key, f"{bits!r} is no number of bits", "prefix/bits, like fec0::/64")
         width = (int(bits) or 64) if slash else 64
     if not 0 <= width <= 126:

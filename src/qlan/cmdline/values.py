@@ -90,7 +90,7 @@ def parse_ipv4(text: str) -> IPv4Address:
     parts = re.split(r"[ \t\n\v\f\r]", text, maxsplit=1)[0].split(".")  # glibc ends at white space
     if len(parts) > 4:
         raise ValueError(expected)
-    numbers = [parse_number(part) for part in parts if part[:1].isdigit()]
+    numbers = [parse_number(part) for part in parts if part[:1].isdecimal()]
     if len(numbers) != len(parts) or any(number > 255 for number in numbers[:-1]):
         raise ValueError(expected)
     if numbers[-1] >= 1 << 8 * (5 - len(numbers)):

@@ -160,7 +160,7 @@ def _plugs(line: CommandLine) -> Iterator[Plug]:
             continue
         hub = 0 if clause.kind is Kind.NET else None
         number = clause.value("hubid")
-        if name == "hubport" and number and number.lstrip("-").isdigit():
+        if name == "hubport" and number and number.lstrip("-").isdecimal():
             hub = int(number)
         own = f"{clause.kind}{index}"
         # What nobody can say: an id begins with a letter (QEMU's util/id.c makes its own ones so, too).

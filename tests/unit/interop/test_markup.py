@@ -15,6 +15,7 @@ from qlan.errors import UsageError
 from qlan.interop import document, libvirt
 from qlan.interop.imported import Source
 from qlan.interop.markup import comment, element, escape_text, read_tags
+from qlan.topology.model import Guest
 from tests.samples import GOLDEN
 
 BOMB = '<!DOCTYPE x [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;&a;&a;&a;&a;">]><network><name>&b;</name></network>'
@@ -99,3 +100,15 @@ def test_any_text_is_escaped(text: str) -> None:
     assert tag.attribute("b") == printable
     assert tag.text == printable.strip()
     assert read_tags(f"<a>{comment(text)}</a>", "x.xml")
+
+
+@pytest.mark.parametrize(
+    "memory",
+    ["<memory>-5</memory>", "<memory/>", "<memory>1.5</memory>", "<memory>\u00b2</memory>",
+     '<memory unit="furlong">5</memory>', f"<memory>{'9' * 5000}</memory>"],
+)  # fmt: skip
+def test_a_memory_that_is_none_is_told(memory: str) -> None:
+    source = Source("x.xml", f"<domain><name>a</name>{memory}</domain>")
+    [guest] = libvirt.import_sources([source]).topology.guests
+    assert guest.memory_bytes == Guest("a").memory_bytes
+    assert "# memory of " in document.write(libvirt.import_sources([source]))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from qlan import cmdline
 from qlan.interop import qemu
 from qlan.interop.imported import Imported, Source
 from qlan.topology.model import Network
@@ -137,3 +138,54 @@ def test_variables_of_the_script() -> None:
     [guest] = qemu.import_sources([Source("x.sh", script)]).topology.guests
     assert (guest.memory_bytes, guest.cpus, guest.display) == (512 << 20, 3, "none")
     assert str(guest.disks[0].path) == "my disk.img"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "sudo apt-get install qemu-kvm",
+        "dnf install -y qemu-kvm -net",
+        "man qemu",
+        "cd qemu",
+        "which qemu-system-x86_64",
+        "command -v qemu-system-x86_64",
+        "sudo -u qemu id",
+        "sudo pkill -f qemu-system-x86_64",
+        "ip link show dev qemu",
+        "ls -l /dev/kvm",
+        "echo qemu-system-x86_64 -nic user",
+        "docker run --net host qemu",
+        "qlan export --to qemu",
+        "qlan import -- qemu-system-x86_64 -nic user",
+    ],
+)
+def test_a_program_as_the_argument_of_another_command_is_no_guest(line: str) -> None:
+    result = imported(line)
+    assert [guest.name for guest in result.topology.guests] == ["d"]
+    assert f"not done: {line}" in result.notes.at(())
+    assert len(cmdline.read_script(f"{line}\n{START}")) == 1
+
+
+@pytest.mark.parametrize(
+    "lead",
+    [
+        "sudo -E -u bob",
+        "/usr/bin/sudo /usr/bin/env -i A=b",
+        "exec nohup",
+        "timeout -k 5 10 taskset -c 0-3 nice -n 5",
+        "numactl --membind 0 -N 1",
+        "sudo ip netns exec red sudo -Eu bob --",
+        "if !",
+        "function boot {",
+        "screen -dmS vm",
+        "gdb -ex run --args",
+        "$SUDO",
+        "MacBook:~ me$",
+        "A=b",
+        "",
+    ],
+)
+def test_a_program_behind_what_starts_programs_is_a_guest(lead: str) -> None:
+    for program in ("/usr/libexec/qemu-kvm", "$QEMU"):
+        [reading] = cmdline.read_script(f"{lead} {program} -nic user -hda d.img")
+        assert reading.line.program and reading.line.program.text == program

@@ -64,12 +64,13 @@ def read_domain(tag: Tag, taken: Collection[str], shared: Shared, groups: Groups
 def _sizes(tag: Tag, place: Place, notes: Notes) -> dict[str, Any]:
     found: dict[str, Any] = {}
     memory = tag.find("memory")
-    if memory is not None and memory.text.isdigit():
-        size = int(memory.text) * _MEMORY_UNITS.get(memory.attribute("unit") or "KiB", 1 << 10) >> 10 << 10
+    if memory is not None:
+        number, unit = memory.text, memory.attribute("unit") or "KiB"
+        size = int(number) * _MEMORY_UNITS.get(unit, 0) >> 10 << 10 if number.isdecimal() and len(number) < 20 else 0
         if MEMORY_MIN <= size <= MEMORY_MAX:
             found["memory_bytes"] = size
         else:
-            notes.add(place, f"memory of {memory.text} {memory.attribute('unit') or 'KiB'} is not from 1M to 16T")
+            notes.add(place, f"memory of {number or 'nothing'} {unit} is not from 1M to 16T")
     cpus = notes.value(place, "vcpu", tag.content("vcpu"), lambda said: parse_integer(said, 1, CPUS_MAX))
     return found | ({"cpus": cpus} if cpus else {})
 

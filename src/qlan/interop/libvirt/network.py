@@ -282,7 +282,7 @@ def _dhcp(tag: Tag, interface: IPv4Interface, place: Place, notes: Notes) -> Dhc
 
 def _lease(tag: Tag, place: Place, notes: Notes) -> int:
     text, unit = tag.attribute("expiry") or "", tag.attribute("unit") or "minutes"
-    time_s = int(text) * _UNITS.get(unit, 60) if text.isdigit() else -1
+    time_s = int(text) * _UNITS.get(unit, 60) if text.isdecimal() else -1
     if not 120 <= time_s <= 365 * 86400:
         notes.add(place, f"a lease of {text} {unit} is not from two minutes to a year")
         return 3600

@@ -191,7 +191,7 @@ def _address(words: list[str], host: HostSide, space: str) -> bool:
 
 
 def _ifconfig(words: list[str], host: HostSide, space: str) -> bool:
-    if len(words) > 1 and words[1][:1].isdigit():
+    if len(words) > 1 and words[1][:1].isdecimal():
         mask = _after(words, "netmask")
         host.addresses[space, words[0]] = IPv4Interface(f"{words[1]}/{mask}" if mask else words[1])
         return True

@@ -87,7 +87,7 @@ def _nic(card: Card, index: int, context: Context) -> Nic:
     if rom:
         notes.add(place, f"romfile={rom} of the NIC is not carried over")
     _note_rest(card.clause, _SAID_OF_CARD, place, context)
-    base = Nic(model=values["model"], mac=mac, boot=boot, mtu_bytes=int(mtu) if mtu and mtu.isdigit() else None)
+    base = Nic(model=values["model"], mac=mac, boot=boot, mtu_bytes=int(mtu) if mtu and mtu.isdecimal() else None)
     return _plugged(base, card, index, context)
 
 

@@ -153,7 +153,7 @@ def _record(server: Server, text: str) -> None:
 
 
 def _is_address(text: str) -> bool:
-    return ":" in text or text.replace(".", "").isdigit()
+    return ":" in text or text.replace(".", "").isdecimal()
 
 
 _READERS = {"dhcp-range": _range, "dhcp-host": _given, "host-record": _record}
