@@ -174,7 +174,7 @@ def restore(before: Resources, host: Host, cause: BaseException) -> list[str]:
     broken = scope.broken(before)
     if left := text.lines(Plan(tuple(step for step in todo.steps if step.key not in broken))):
         raise RestoreError(
-            f"{_first_line(cause)}; putting the host back failed too: {'; '.join(failures) or '?'}",
+            f"{_first_line(cause)}; putting the host back failed too: {'; '.join(failures) or 'it differs'}",
             left=left,
             hint="`qlan down` tries again; left: " + "; ".join(left[:5]),
         ) from cause

@@ -16,7 +16,17 @@ from qlan.host import present
 from qlan.journal import Record
 from qlan.planning import scope
 from qlan.render.layout import Layout
-from qlan.resources.model import Nic, PortForward, PublishedPort, Resource, Resources, ReversePort
+from qlan.resources.model import (
+    Dnsmasq,
+    Nic,
+    Outlet,
+    PortForward,
+    PublishedPort,
+    Relay,
+    Resource,
+    Resources,
+    ReversePort,
+)
 from qlan.values import Value, replace
 
 if TYPE_CHECKING:
@@ -29,12 +39,16 @@ _CARRIERS = ("relay", "outlet", "portmap")
 
 
 def living(layout: Layout, record: Record) -> Record:
-    """Without the adopted guests that have ended: the lab has no part in that."""
+    """Without the adopted guests that have ended: the lab has no part in that.  What served them is put right by
+    the next `up`: that it is there still is nobody's doing.
+    """
     ended = [guest for guest in scope.adopted(record.wanted) if present.find_machine(layout, guest) is None]
     if not ended:
         return record
     wanted = scope.for_down(scope.given_back(record.wanted, ended), ended)
-    return replace(record, wanted=wanted, changes=tuple(one for one in record.changes if one.guest not in ended))
+    wanted |= {key: one for key, one in record.wanted.items() if isinstance(one, Dnsmasq | Relay | Outlet)}
+    held = Held(record.changes, record.unsaved).without(ended)
+    return replace(record, wanted=wanted, changes=held.changes, unsaved=held.lines)
 
 
 class Held(Value):

@@ -233,8 +233,8 @@ def parsed(texts: Sequence[str]) -> list[Forward]:
         raise UsageError(error.what, hint=error.hint) from None
 
 
-def find_nic(lab: Lab, guest: str, index: int | None, known: Mapping[str, Resource]) -> Nic:
-    """The NIC into which a forward leads."""
+def find_nic(lab: Lab, guest: str, index: int | None, known: Mapping[str, Resource], *, back: bool = False) -> Nic:
+    """The NIC into which a forward leads.  back: or by which one leads out of the guest: on a bridge, if it has one."""
     nics = scope.nics_of(guest, known)
     if index is not None:
         chosen = next((one for one in nics if one.index == index), None)
@@ -248,6 +248,8 @@ def find_nic(lab: Lab, guest: str, index: int | None, known: Mapping[str, Resour
     fit = [one for one in nics if _takes_forwards(one, known)]
     if not fit:
         raise _no_way(guest, f"guest `{guest}`")
+    if back:
+        return next((one for one in fit if one.user is None), fit[0])
     return next((one for one in fit if one.index in having), fit[0])
 
 

@@ -135,18 +135,16 @@ class Lab:
     @property
     def guests(self) -> list[str]:
         """Its guests' names: those that are up, else those of the topology."""
-        record = self.record
-        if record is None and self.topology:
+        if self.record is None and self.topology:
             return [guest.name for guest in self.topology.guests]
-        return scope.guest_names(record.wanted) if record else []
+        return scope.guest_names(self._known)
 
     @property
     def networks(self) -> list[str]:
         """Its networks' names, likewise."""
-        record = self.record
-        if record is None and self.topology:
+        if self.record is None and self.topology:
             return [network.name for network in self.topology.networks]
-        return scope.network_names(record.wanted) if record else []
+        return scope.network_names(self._known)
 
     # --- questions
 
@@ -186,7 +184,7 @@ class Lab:
         """The same as a shell script.  python: the interpreter that has qlan, which opens the TAPs."""
         from qlan.live import commands
         from qlan.planning import text
-        from qlan.render.command import Command, Write
+        from qlan.render.command import Write
         from qlan.render.scene import Scene
         from qlan.render.script import script
 
@@ -194,8 +192,8 @@ class Lab:
         with self._host(wanted) as host:
             wanted, _, again, postponed = self._at_once(wanted, there := host.read())
             todo = plan(wanted, there, replace=again)
-            lines: list[Command] = [Write(self.layout.record, journal.record_text(self._record_of(wanted)))]
-            lines += commands(todo.steps, Scene(self.layout, wanted, host.rootless))
+            head = Write(self.layout.record, journal.record_text(self._record_of(wanted)))
+            lines = [head, *commands(todo.steps, Scene(self.layout, wanted, host.rootless))]
         said = [*text.lines(todo), *(f"{guest} waits for `qlan up --restart`" for guest in postponed)]
         return script(lines, self.layout, rootless=host.rootless, plan=said, python=python)
 
@@ -232,7 +230,8 @@ class Lab:
         user.check_realm(self.realm)
         starts = any(one.found is None for one in topology.guests)
         run_as = user.find_invoking_uid(topology.run_as, for_guests=starts) if self.realm is Realm.HOST else None
-        held = self._known.values()
+        lost = not self._known and self.layout.run.exists()  # then what is there tells which ports are its own
+        held = (self.read()[1] if lost else self._known).values()
         own = [one for one in held if isinstance(one, PortForward | PublishedPort)]
         found = probe(topology, own_forwards=own, run_as=run_as)
         return replace(found, resolved=True) if any(isinstance(one, LinkDns) for one in held) else found
@@ -307,7 +306,8 @@ class Lab:
                 known = scope.given_back(known, scope.adopted(known, guests))
                 self.held = beside.Held(before.changes, before.unsaved) if before else beside.Held()
                 wanted = scope.for_down(known, guests) if guests else {}
-                done = self._apply(host, wanted, there, progress=progress)
+                now, record = scope.without_others(guests, wanted, there), self._record_of(wanted) if wanted else None
+                done = self._apply(host, now, there, progress=progress, record=record)
                 if not wanted:
                     with uninterrupted():
                         host.forget()
@@ -324,7 +324,8 @@ class Lab:
             scope.check_ours(guests, wanted)
             again = frozenset(f"machine/{guest}" for guest in guests)
             with self._host(wanted, grace_s=grace_s) as host:
-                return self._apply(host, wanted, host.read(), again=again, progress=progress)
+                now, record = scope.without_others(guests, wanted, there := host.read()), self._record_of(wanted)
+                return self._apply(host, now, there, again=again, progress=progress, record=record)
 
     def repair(self) -> Plan:
         """Put back what somebody else changed since the last `up`; no guest is started or restarted by it."""
@@ -430,7 +431,7 @@ class Lab:
 
         before = self.record
         try:
-            if wanted:
+            if wanted or record:
                 self._write_record(record or self._record_of(wanted))
             done = apply(wanted, host, before=there, replace=again, progress=progress)
         except BaseException:

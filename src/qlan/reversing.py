@@ -86,7 +86,7 @@ def add(lab: Lab, guest: str, texts: Sequence[str], nic: int | None = None, *, s
     saved: list[str] = []
 
     def alter(before: Resources, there: Mapping[str, Resource]) -> Resources:
-        into = forwarding.find_nic(lab, guest, nic, before)
+        into = forwarding.find_nic(lab, guest, nic, before, back=True)
         if into.user is not None:
             raise _by_itself(into, wanted[0])
         for said in wanted:

@@ -147,6 +147,37 @@ def test_no_port_for_a_card_and_what_may_be_said_to_it(place: Place, lab: Path) 
     assert place.processes() == []
 
 
+def test_what_it_was_lent_goes_with_it(place: Place, lab: Path) -> None:
+    """Its name on the other networks too; if it ends by itself, nothing of it is drift, or was done by hand."""
+    head, _, _ = lab.read_text().partition("networks:")
+    lab.write_text(f"""{head}
+networks: {{lan: host-only, back: host-only}}
+guests:
+  web: {{qemu_args: [-S], memory: 16M, accel: tcg, nics: [lan, back]}}
+""")
+    for ends in (False, True):
+        with by_hand(place, "-qmp", MON, "-nic", "user,mac=52:54:00:00:00:77") as qemu:
+            place.qlan("up", "--no-wait")
+            place.qlan("adopt", str(qemu.pid), "--as", "mine")
+            same = ("nic", "attach", "mine", "lan", "--model", "usb", "--mac", "52:54:00:00:00:77")
+            assert "NIC 0 of guest `mine` have one MAC" in refused(place, *same, code=2)
+            place.qlan("nic", "attach", "mine", "lan", "--model", "usb")
+            place.qlan("forward", "add", "mine", "28467:22", "--nic", "0")
+            place.qlan("forward", "add", "mine", "28468:22", "--reverse")
+            assert "28468" in place.qlan("forward", "list").stdout, "by the NIC that is on a network"
+            if not ends:
+                place.qlan("down", "--force", "mine")
+                assert json.loads(place.qlan("plan", "--json").stdout)["steps"] == []
+        if ends:
+            found = json.loads(place.qlan("status", "--json").stdout)["labs"][0]
+            assert [line for line in found["drift"] if "reverse" not in line and "outlet" not in line] == []
+            assert found["unsaved"] == []
+            place.qlan("up", "--no-wait")
+            assert json.loads(place.qlan("plan", "--json").stdout)["steps"] == []
+            place.qlan("down", "--force")
+    assert place.processes() == []
+
+
 def test_a_fault_at_any_command_of_lending_leaves_the_qemu_as_it_was(place: Place, lab: Path) -> None:
     """Every second or third command: the other realm's run has others."""
     with by_hand(place, "-qmp", MON, "-nic", "user,model=e1000") as qemu:

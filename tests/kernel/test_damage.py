@@ -48,6 +48,23 @@ def test_a_damaged_record_of_the_lab_is_no_reason_to_leave_anything(place: Place
     assert place.snapshot() == empty
 
 
+@pytest.mark.parametrize("how", [None, GARBAGE[1]])
+def test_a_lab_without_its_record_has_its_own_ports(place: Place, lab: Path, how: str | None) -> None:
+    """Its relay and its QEMU are not somebody else who has taken them."""
+    text = lab.read_text().replace("nics: [lan, {", "nics: [{network: lan, forwards: ['28470:22']}, {")
+    lab.write_text(text.replace("auto:22", "auto:22', '28471:23").replace('"', "'"))
+    empty = place.snapshot()
+    place.qlan("up", "--no-wait")
+    ports = place.qlan("forward", "list").stdout
+    assert "28470" in ports
+    assert "28471" in ports
+    damage(place.run_dir / "demo" / "lab.json", how)
+    place.qlan("up", "--no-wait")
+    assert (place.qlan("forward", "list").stdout, place.plan(lab)) == (ports, [])
+    place.qlan("down", "--force")
+    assert place.snapshot() == empty
+
+
 @pytest.mark.parametrize("record", RECORDS[1:])
 @pytest.mark.parametrize("verb", ["up", "down"])
 def test_what_lost_its_record_is_found_and_ended(place: Place, lab: Path, record: str, verb: str) -> None:

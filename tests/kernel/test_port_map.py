@@ -312,6 +312,21 @@ def test_a_host_only_network_with_a_port_does_not_lead_outside(machine: Machine,
     machine.place.qlan("down", "--force")
 
 
+@pytest.mark.parametrize("lost", ["demo/lab.json", f".forwarding/{UPLINK}/before"])
+def test_forwarding_is_given_back_whatever_was_lost(machine: Machine, lab: Path, lost: str) -> None:
+    """A host-only network has no other books than those of its ports."""
+    lines = lab.read_text().splitlines(keepends=True)
+    lab.write_text("".join(line for line in lines if "out" not in line and HERE not in line))
+    place = machine.place
+    settings, empty = machine.forwarding(), place.snapshot()
+    place.qlan("up", "--no-wait")
+    uplink = f"/proc/sys/net/ipv4/conf/{UPLINK}/forwarding"
+    assert machine.forwarding()[uplink] == "1"
+    (place.run_dir / lost).write_text("")
+    place.qlan("down", "--force")
+    assert (machine.forwarding(), place.snapshot()) == (settings, empty)
+
+
 def test_a_port_that_goes_cuts_its_datagrams_and_nobody_else(machine: Machine, lab: Path) -> None:
     place, outside = machine.place, machine.outside
     place.qlan("up", "--no-wait")

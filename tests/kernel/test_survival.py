@@ -11,6 +11,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -105,6 +106,24 @@ def test_a_killed_qemu_comes_back(place: Place) -> None:
     assert place.plan(Path(file)) == []
     assert len(pids(place, "/usr/bin/qemu")) == 1
     down(place, file)
+    assert place.processes() == []
+
+
+def test_who_is_not_named_is_left_alone(place: Place, lab: Path) -> None:
+    """Neither `restart` nor `down` of one guest starts another that has ended, or plugs its cards anew."""
+    place.qlan("up", "--no-wait")
+
+    def guests() -> dict[str, dict[str, Any]]:
+        [found] = json.loads(place.qlan("status", "--json").stdout)["labs"]
+        return {one["name"]: one for one in found["guests"]}
+
+    os.kill(guests()["box"]["pid"], signal.SIGKILL)
+    for verb in (("restart", "--no-wait"), ("down",)):
+        place.qlan(*verb, "--force", "web")
+        assert guests().get("box", {}).get("state") != "running"
+    place.qlan("up", "--no-wait")
+    assert place.plan(lab) == []
+    place.qlan("down", "--force")
     assert place.processes() == []
 
 

@@ -54,7 +54,7 @@ def give_back(commands: Sequence[GiveBack]) -> None:
         with _locked(one.book.parent.parent):
             if not _labs(one.book) - {one.lab}:
                 before = files.read_text(one.book / "before").splitlines(keepends=True)
-                index, _, value = before[0].partition(" ") if before else ("", "", "")
+                index, _, value = before[0].partition(" ") if before else ("0", "", _usual(one.path))
                 if value and index in ("0", str(_index(one.link))):
                     _write(one.path, value)
                     for path, _, other in (line.partition(" ") for line in before[1:]):
@@ -63,6 +63,12 @@ def give_back(commands: Sequence[GiveBack]) -> None:
             files.remove(one.book / f"lab.{one.lab}")
         with suppress(OSError):
             one.book.parent.rmdir()  # it stays unless it is empty
+
+
+def _usual(path: str) -> str:
+    """What a new link gets, for one whose book was lost: nobody knows any more what it had; "" where there is none."""
+    head, conf, rest = path.partition("/conf/")
+    return files.read_text(_SYS / f"{head}/conf/default/{rest.partition('/')[2]}") if conf else ""
 
 
 def read_forwarding(

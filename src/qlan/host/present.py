@@ -301,7 +301,7 @@ def _passts(layout: Layout, known: Iterable[Resource]) -> Resources:
         return {}
     for entry in files.entries(layout.run / "passt"):
         guest, _, number = entry.name.rpartition(".")
-        if number.isdigit():
+        if number.isdecimal():
             wanted.setdefault((guest, int(number)), Passt(guest, int(number), UserBackend()))
     there: Resources = {}
     for (guest, nic), unknown in wanted.items():
@@ -392,7 +392,8 @@ def _packets(
     """Forwarding, tables of rules, and pasta."""
     uplink = next((one for one in known if isinstance(one, Pasta)), None) or _left_pasta(layout)
     anything = uplink or any(isinstance(one, Filter | Forwarding) for one in known)
-    if not anything and not (layout.run / "filter").exists():
+    books = files.entries(layout.all_borrowed)
+    if not (anything or (layout.run / "filter").exists() or any((one / f"lab.{layout.lab}").exists() for one in books)):
         return {}
     from qlan.host import packet  # what few labs have; `qlan status` would pay for it
 

@@ -140,10 +140,14 @@ def for_up(full: Resources, before: Mapping[str, Resource], guests: Iterable[str
         if key not in named and guest_of(one) not in set(guests)
     }
     wanted = {key: one for key, one in full.items() if key in named} | kept
-    carrying = {need for one in wanted.values() for need in one.needs} | full.keys()
-    for key in [key for key, one in kept.items() if isinstance(one, Relay | Outlet) and key not in carrying]:
-        del wanted[key], kept[key]
+    wanted = _without_idle(wanted, full)
     return {key: wanted[key] for key in [*full, *kept] if key in wanted}  # in the file's order, whoever is named
+
+
+def _without_idle(wanted: Resources, full: Collection[str] = ()) -> Resources:
+    """Without what carries nobody's ports any more.  full: the keys of what is wanted in any case."""
+    carrying = {need for one in wanted.values() for need in one.needs}.union(full)
+    return {key: one for key, one in wanted.items() if not isinstance(one, Relay | Outlet) or key in carrying}
 
 
 def _following(one: Resource, now: Resource | None, resized: Mapping[str, int]) -> Resource:
@@ -186,7 +190,7 @@ def _with_servers(keys: set[str], full: Mapping[str, Resource]) -> set[str]:
 def for_down(before: Mapping[str, Resource], guests: Iterable[str]) -> Resources:
     """What is wanted when some guests are to go: everything else; their networks stay for the others."""
     gone = of_guests(before, guests)
-    return {key: one for key, one in before.items() if key not in gone}
+    return _without_idle({key: one for key, one in before.items() if key not in gone})
 
 
 def adopted(resources: Mapping[str, Resource], guests: Iterable[str] = ()) -> list[str]:
@@ -203,7 +207,7 @@ def given_back(present: Mapping[str, Resource], guests: Iterable[str]) -> Resour
     own = {each.key: each for machine in machines for each in machine.own}
     macs = {one.mac for one in lent if isinstance(one, Nic) and one.key not in own}
     gone = {one.key for one in lent}
-    return {key: _without_macs(one, macs) for key, one in present.items() if key not in gone} | own
+    return _without_macs({key: one for key, one in present.items() if key not in gone}, macs) | own
 
 
 def to_restart(plan: Plan, wanted: Mapping[str, Resource], present: Mapping[str, Resource]) -> dict[str, list[str]]:
@@ -232,6 +236,17 @@ def without(guests: Iterable[str], wanted: Resources, present: Mapping[str, Reso
     return _left_alone(lambda one: guest_of(one) in names, wanted, present)
 
 
+def without_others(guests: Iterable[str], wanted: Resources, present: Mapping[str, Resource]) -> Resources:
+    """Wanted, but guests that are not named neither start nor end, and their cards stay as they are; all goes if
+    nothing is wanted.
+    """
+    if not wanted:
+        return {}
+    concerned = {guest_of(step.resource) for step in plan(wanted, present).steps
+                 if isinstance(step.resource, Machine | Nic)}  # fmt: skip
+    return without((one for one in concerned.difference(guests) if one), wanted, present)
+
+
 def _left_alone(is_left: Callable[[Resource], bool], wanted: Resources, present: Mapping[str, Resource]) -> Resources:
     keys = {key for key, one in present.items() if is_left(one)}
     dropped = {key for key in closure(keys, present) - keys if key not in wanted}
@@ -244,9 +259,13 @@ def _left_alone(is_left: Callable[[Resource], bool], wanted: Resources, present:
 def restorable(before: Resources, there: Mapping[str, Resource]) -> Resources:
     """What was there before, without guests' ways that were broken and have gone since: a NIC without its TAP.
 
-    there: now.  What is still as it was stays, as broken as it is; the rest is worth a try.
+    there: now.  What is still as it was stays, as broken as it is; the rest is worth a try.  A process that did not
+    answer and has gone comes back as one that does.
     """
-    found = dict(before)
+    found = {
+        key: replace(one, answers=True) if isinstance(one, Relay | Outlet) and there.get(key) != one else one
+        for key, one in before.items()
+    }
     gone = [
         key
         for key, one in before.items()
@@ -277,6 +296,8 @@ def _stands(one: Resource, among: Mapping[str, Resource]) -> bool:
 
 
 def _is_half(one: Resource) -> bool:
+    if isinstance(one, Relay | Outlet):
+        return not one.answers
     return isinstance(one, Nic | PortForward | Shaping | Trunk) and not one.whole
 
 
@@ -337,15 +358,23 @@ def pulled(wanted: Resources, changes: Sequence[Change]) -> Resources:
     gone |= {f"tap/{key.partition('/')[2]}" for key in out}
     ports = [one for one in wanted.values() if isinstance(one, PublishedPort | ReversePort)]
     gone |= {one.key for one in ports if (one.guest, one.nic) in places}
-    return {key: _without_macs(one, macs) for key, one in wanted.items() if key not in gone}
+    return _without_macs({key: one for key, one in wanted.items() if key not in gone}, macs)
 
 
-def _without_macs(one: Resource, macs: set[str]) -> Resource:
-    """A server that knows nothing of these NICs; a name that led to one of them leads to another of its guest."""
-    if not isinstance(one, Dnsmasq):
-        return one
-    left = tuple(each for each in one.reservations if each.mac not in macs)
-    gone = {each.address for each in one.reservations if each.mac in macs}
-    other = {each.name: each.address for each in reversed(left)}
-    hosts = [(name, other.get(name) if address in gone else address) for name, address in one.hosts]
-    return replace(one, reservations=left, hosts=tuple((name, address) for name, address in hosts if address))
+def _without_macs(found: Resources, macs: set[str]) -> Resources:
+    """With servers that know nothing of these NICs; a name that led to one of them leads to another of its guest, on
+    whichever network that is.
+    """
+    servers = [one for one in found.values() if isinstance(one, Dnsmasq)]
+    theirs = [each for one in servers for each in one.reservations if each.mac in macs]
+    gone = {address for each in theirs for address in (each.address, each.address6) if address}
+    left = [each for one in servers for each in one.reservations if each.mac not in macs]
+
+    def bare(one: Dnsmasq) -> Dnsmasq:
+        mine = [each for each in one.reservations if each.mac not in macs]
+        other = {each.name: each.address for each in reversed([*mine, *left])}  # its own network's first
+        hosts = [(name, other.get(name) if address in gone else address) for name, address in one.hosts]
+        named = tuple((name, address) for name, address in hosts if address)
+        return replace(one, reservations=tuple(mine), hosts=named)
+
+    return {key: bare(one) if isinstance(one, Dnsmasq) else one for key, one in found.items()} if theirs else found

@@ -3,7 +3,7 @@
 from ipaddress import IPv4Address, IPv4Interface
 
 from qlan.planning import scope
-from qlan.resources.model import Address, Bridge, Dnsmasq, Machine, Namespace, Nic, Resource, Tap, TapBackend
+from qlan.resources.model import Address, Bridge, Dnsmasq, Machine, Namespace, Nic, Outlet, Resource, Tap, TapBackend
 from qlan.topology.changes import Change
 from qlan.values import replace
 from tests import samples
@@ -125,6 +125,10 @@ def test_what_an_undo_can_make_again() -> None:
     assert scope.restorable(whole, {}) == whole
     without = {key: one for key, one in whole.items() if not key.startswith("bridge/lan")}
     assert "dnsmasq/lan" in scope.restorable(without, {}), "it is worth a try"
+    dead = {**whole, "outlet": Outlet("shop", answers=False)}
+    assert scope.restorable(dead, dead) == dead, "nobody touched it"
+    assert scope.restorable(dead, whole)["outlet"] == Outlet("shop"), "a new one answers"
+    assert scope.broken(dead) == {"outlet"}
     assert scope.broken(whole) == set()
     assert nic.key in scope.broken(before)
 
@@ -142,3 +146,18 @@ def test_a_repair_leaves_what_only_a_restart_brings_back() -> None:
     assert isinstance(machine, Machine)
     there["machine/web"] = replace(machine, cpus=7)
     assert scope.for_repair(known, there) == there, "all of it would be made anew"
+
+
+def test_cards_of_guests_that_are_not_named_stay() -> None:
+    """One that keeps its card would stop them all; what is not a guest's is put right all the same."""
+    full = lab()
+    nic, server = full["nic/web/0"], full["dnsmasq/lan"]
+    assert isinstance(nic, Nic)
+    assert isinstance(server, Dnsmasq)
+    there = {**full, nic.key: replace(nic, model="rtl8139"), server.key: replace(server, lease_time_s=7)}
+    wanted = scope.for_down(full, ["db"])
+    assert scope.without_others(["db"], wanted, there) == {**wanted, nic.key: there[nic.key]}
+    assert scope.without_others(["web"], full, there) == full
+    ended = {key: one for key, one in there.items() if not key.startswith(("machine/web", "nic/web"))}
+    assert "machine/web" not in scope.without_others(["db"], full, ended)
+    assert scope.without_others([], {}, there) == {}

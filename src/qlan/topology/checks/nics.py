@@ -70,8 +70,10 @@ def check_macs(topology: Topology, seed: str | None) -> Iterator[Problem]:
         elif seed is None:
             continue
         mac = nic.mac or nic_mac(topology, guest.name, index, seed or "")
-        if mac in owners:
-            what = f"{title} and {owners[mac]} have one MAC: {mac}"
+        own = {one.mac: place for place, one in enumerate(guest.nics) if one.found is not None}
+        other = of_nic(guest, own[mac]) if mac in own else owners.get(mac)
+        if other:
+            what = f"{title} and {other} have one MAC: {mac}"
             yield Problem(mark_of(nic, "mac"), what, "leave `mac:` out, and each gets its own")
         owners.setdefault(mac, title)
 
