@@ -17,7 +17,7 @@ from qlan.render import table
 from qlan.render.command import Command, Stop
 from qlan.render.layout import Layout
 from qlan.render.scene import Scene
-from qlan.resources.model import HOST, Bridge, Dnsmasq, Namespace, Resource, Resources
+from qlan.resources.model import Bridge, Dnsmasq, Namespace, Resource, Resources
 
 
 class RealHost:
@@ -65,9 +65,9 @@ class RealHost:
 
     def _rejoin(self, made: Sequence[Resource]) -> None:
         """QEMUs that were started by hand, to new bridges in a namespace that was there before."""
-        self._young |= {HOST, *(one.key for one in made if isinstance(one, Namespace))}
+        self._young |= {one.key for one in made if isinstance(one, Namespace)}
         bridges = [one for one in made if isinstance(one, Bridge) and one.namespace not in self._young]
-        if bridges:
+        if bridges and self.rootless:
             from qlan.host.bridge_helper import rejoin
 
             for key in {one.namespace for one in bridges}:
