@@ -160,7 +160,7 @@ def test_a_reader_that_goes_ends_it(shop_up: Place) -> None:
         (["lone"], "guest `lone` has no NIC", "it has none"),
         (["lan", "--filter", "tcp prt 1"], "no filter: can't parse filter expression: syntax error",
          "like `tcp port 80`, `arp or icmp`: man pcap-filter"),
-        (["lan", "--for", "long"], "argument --for: `long` is not a time in seconds, like 30 or 0.5",
+        (["lan", "--for", "long"], "argument --for: `long` is not a time like 30s, 5m or 1h, or 0.5 for half a second",
          "qlan capture --help"),
     ],
 )  # fmt: skip

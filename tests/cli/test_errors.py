@@ -11,7 +11,7 @@ import sys
 import pytest
 
 from ..kernel.place import Place
-from .conftest import LAB, Terminal
+from .conftest import LAB, USER_LINE, Terminal
 
 UNKNOWN_LAB = "qlan: error: no lab `nosuch` is up\n  hint:  up now: none\n"
 
@@ -44,6 +44,37 @@ UNKNOWN_LAB = "qlan: error: no lab `nosuch` is up\n  hint:  up now: none\n"
         (["run", "x.img", "--cpus", "0"], "qlan: error: --cpus: 0 is not from 1 to 1024\n"),
         (["nic", "list", "a", "b"], "qlan: error: `b` is a word too many for `qlan nic list`\n"
          "  hint:  one guest, or none\n"),
+        (["-f", "nofile"], "qlan: error: `qlan -f nofile` names no verb\n"
+         "  hint:  say what to do: qlan -f nofile status; `qlan --help` lists the verbs\n"),
+        (["--lab=shop"], "qlan: error: `qlan --lab=shop` names no verb\n"
+         "  hint:  say what to do: qlan --lab=shop status; `qlan --help` lists the verbs\n"),
+        (["-l"], "qlan: error: `qlan -l` names no verb\n"
+         "  hint:  say what to do: qlan -l LAB status; `qlan --help` lists the verbs\n"),
+        (["impair", "web/0", "--loss", "-1%"], "qlan: error: --loss: `-1%` is no share of the frames\n"
+         "  hint:  write it like `1%` or `0.1%`, at most `100%`\n"),
+        (["impair", "web/0", "--delay", "-5ms"], "qlan: error: --delay: `-5ms` is not a delay\n"
+         "  hint:  write it like `50ms`, `1.5s` or `200us`; at most a minute\n"),
+        (["impair", "web/0", "--delay", "99999999999999999999s"], "qlan: error: --delay: `99999999999999999999s` is "
+         "not a delay\n  hint:  write it like `50ms`, `1.5s` or `200us`; at most a minute\n"),
+        (["run", "x.img", "--memory", "-5M"], "qlan: error: --memory: `-5M` is not a size\n"
+         "  hint:  write it like `512M` or `1G`\n"),
+        (["capture", "web", "--for", "-1s"], "qlan: error: argument --for: `-1s` is not a time like 30s, 5m or 1h, or "
+         "0.5 for half a second\n  hint:  qlan capture --help\n"),
+        (["capture", "web", "--for", "99999999999999999999h"], "qlan: error: argument --for: `99999999999999999999h` "
+         "is too long: at most 1000000000 seconds, some 30 years\n  hint:  qlan capture --help\n"),
+        (["forward", "list", "--reverse"], "qlan: error: `forward list` takes no --reverse: it shows all, of both "
+         "sorts\n  hint:  qlan forward list [GUEST]\n"),
+        (["forward", "list", "--save"], "qlan: error: `forward list` takes no --save: it shows all, of both "
+         "sorts\n  hint:  qlan forward list [GUEST]\n"),
+        (["forward", "list", "--nic", "0"], "qlan: error: `forward list` takes no --nic: it shows all, of both "
+         "sorts\n  hint:  qlan forward list [GUEST]\n"),
+        (["forward", "remove", "web", "8080", "--nic", "1"], "qlan: error: --nic is for `qlan forward add`\n"
+         "  hint:  leave it out: the port says which forward is meant\n"),
+        (["ssh"], "qlan: error: the following arguments are required: GUEST\n  hint:  qlan ssh --help\n"),
+        (["args", "lan", "-p", "2222:22"], "qlan: error: no NIC has user-mode networking to forward into\n"
+         "  hint:  name one: qlan args lan user -p 2222:22\n"),
+        (["args", "none", "user"], "qlan: error: `none` means no NIC at all, and others stand beside it\n"
+         "  hint:  qlan args none, or without it\n"),
     ],
 )  # fmt: skip
 def test_wrong_words(place: Place, words: list[str], said: str) -> None:
@@ -61,6 +92,31 @@ def test_what_is_called_as_the_file_and_is_none(place: Place) -> None:
     hint = "  hint:  -f FILE names another\n"
     assert said == [f"qlan: error: qlan.yaml is a folder\n{hint}",
                     f"qlan: error: qlan.yaml is no file, or a link to none\n{hint}"]  # fmt: skip
+
+
+def test_help_behind_the_lab(place: Place) -> None:
+    assert place.qlan("-l", "shop", "--help").stdout == place.qlan("--help").stdout
+
+
+@pytest.mark.parametrize("words", [("--confirm-within", "5"), ("--confirm-by-gateway",), ("--managed",)])
+def test_words_about_a_nic_of_this_machine_that_nothing_wants(shop: Place, words: tuple[str, ...]) -> None:
+    done = shop.qlan("up", "--no-wait", *words, check=False)
+    assert done.stderr == (f"qlan: error: {words[0]} is for networks of `kind: public`, and lab `shop` has none\n"
+                           "  hint:  leave it out: no NIC of this machine is touched\n")  # fmt: skip
+    assert (done.returncode, done.stdout) == (2, "")
+
+
+def test_folders_in_place_of_files_are_named_together(place: Place) -> None:
+    user = USER_LINE + "guests:\n"
+    (place.folder / "qlan.yaml").write_text(f"lab: shop\n{user}  web: {{disk: .}}\n  db: {{kernel: ./nope}}\n")
+    lines = [line for line in place.qlan("up", check=False).stderr.splitlines() if line.startswith("qlan.yaml:")]
+    assert [line.partition(": ")[2].replace(str(place.folder), "X") for line in lines] == [
+        "guest `web`: the disk `X` is a folder", "guest `db`: there is no kernel `X/nope`"
+    ]  # fmt: skip
+    run_as = ["--user", USER_LINE.split()[1]] if USER_LINE else []
+    done = place.qlan("run", ".", "--name", "box", *run_as, check=False)
+    assert done.stderr.splitlines()[0].endswith(" is a folder")
+    assert done.returncode == 2
 
 
 def test_bare_qlan_shows_help_and_fails(place: Place) -> None:

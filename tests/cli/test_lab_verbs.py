@@ -409,7 +409,7 @@ def test_ssh_goes_through_the_labs_network(shop_up: Place) -> None:
     if IS_ROOT:
         assert proxied == []
     else:
-        assert proxied[0].endswith(f" -P -m qlan.cli.dial shop {words[-1]} 22")
+        assert proxied[0].endswith(f" -P -m qlan.cli.dial shop {words[-1]} 22 web")
         assert "ProxyUseFdpass=yes" in words
 
 
@@ -457,3 +457,25 @@ def test_who_names_the_lab_is_not_told_how(shop_up: Place) -> None:
     hint = "\n  hint:  did you mean `lan`?\n"
     for words in (["-l", "shop", "nic", "attach", "web", "lam"], ["nic", "attach", "shop/web", "lam"]):
         assert shop_up.qlan(*words, check=False).stderr.endswith(f"lab `shop` has no network `lam`{hint}")
+
+
+# --- hints that can be followed
+
+
+def test_hints_of_partition_and_reverse(shop_up: Place) -> None:
+    """A `/` stands between sides, and a port that a guest must know is never `auto`."""
+    hints = [
+        shop_up.qlan(*words, check=False).stderr.splitlines()[-1]
+        for words in (("partition", "WEB", "/", "db"), ("partition", "shop/web", "/", "db"),
+                      ("forward", "add", "web", "0:22", "--reverse"))
+    ]  # fmt: skip
+    assert hints == ["  hint:  did you mean `web`, of lab shop?",
+                     "  hint:  `/` stands between the sides here: -l shop names the lab",
+                     "  hint:  write the port that the guest connects to: 8080:80"]  # fmt: skip
+
+
+def test_a_forward_into_a_nic_by_its_network(shop_up: Place) -> None:
+    done = data(shop_up, "forward", "add", "db", "auto:23", "--nic", "user")
+    assert [(one["guest"], one["nic"], one["guest_port"]) for one in done["add"]] == [("db", 1, 23)]  # type: ignore[attr-defined]
+    wrong = shop_up.qlan("forward", "add", "db", "auto:24", "--nic", "wan", check=False)
+    assert wrong.stderr == "qlan: error: guest `db` has no NIC `wan`\n  hint:  its NICs: 0 (back), 1 (user)\n"

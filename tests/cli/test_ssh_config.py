@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from ..kernel.place import Place
+from ..kernel.place import IS_ROOT, Place
 
 SPEAKER = """
 import socket, sys
@@ -59,6 +59,25 @@ def test_who_is_not_there_is_told(shop_up: Place) -> None:
     assert "no guest `wep` in this lab" in said
     shown = shop_up.run("ssh", "-G", "-F", str(config), "web.other").stdout
     assert "proxycommand" not in shown
+
+
+@needs_ssh
+def test_a_guest_without_a_server_is_told_in_words(shop_up: Place) -> None:
+    """The guest's address is the bridge's own here: it refuses, as a guest without an sshd does."""
+    status = json.loads(shop_up.qlan("status", "--json").stdout)
+    address = next(one for one in status["labs"][0]["guests"] if one["name"] == "web")["nics"][0]["address"]
+    [bridge] = re.findall(r"bridge +(\S+)", shop_up.qlan("show", "lan").stdout)
+    shop_up.qlan("exec", "--", "ip", "address", "add", f"{address}/24", "dev", bridge)
+    config = shop_up.folder / "ssh.conf"
+    config.write_text(shop_up.qlan("ssh-config").stdout)
+    said = [shop_up.run("ssh", "-F", str(config), "web.shop", "true", check=False, timeout=30).stderr]
+    if not IS_ROOT:  # in the host realm ssh itself connects
+        said.append(shop_up.qlan("ssh", "web", "true", check=False, timeout=30).stderr)
+    for text in said:
+        assert text.splitlines()[:2] == [
+            f"qlan: error: connection refused by {address} (guest `shop/web`): nothing listens on port 22 there",
+            "  hint:  start its SSH server: qlan console shop/web",
+        ]
 
 
 def test_install_is_idempotent_and_taken_back(shop_up: Place) -> None:

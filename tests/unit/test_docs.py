@@ -75,7 +75,8 @@ def words_of(action: argparse.Action) -> str:
     metavar = action.metavar or (action.dest.upper() if action.nargs != 0 and not action.choices else "")
     value = "{" + ",".join(map(str, action.choices)) + "}" if action.choices and not action.metavar else str(metavar)
     if not action.option_strings:
-        return f"[{value}...]" if action.nargs == "*" else f"{value}..." if action.nargs == "+" else value
+        any_number = action.nargs in ("*", argparse.REMAINDER)
+        return f"[{value}...]" if any_number else f"{value}..." if action.nargs == "+" else value
     head = ", ".join(action.option_strings)
     return f"{head} {value}" if action.nargs != 0 and value else head
 
@@ -91,7 +92,7 @@ def verb_text(verb: str) -> Iterator[str]:
     yield module.DESCRIPTION.strip().replace("  ", " ") + "\n"
     if actions:
         yield "| | |\n| --- | --- |"
-        yield from (f"| `{cell(words_of(one))}` | {cell(one.help or '')} |" for one in actions)
+        yield from (f"| `{cell(words_of(one))}` | {cell((one.help or '').replace('%%', '%'))} |" for one in actions)
         yield ""
     yield "```\n" + "\n".join(line.strip() for line in module.EXAMPLES.strip().splitlines()) + "\n```\n"
 

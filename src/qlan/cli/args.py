@@ -7,6 +7,7 @@ import shlex
 
 from qlan.cli import which
 from qlan.cli.output import print_json
+from qlan.errors import UsageError
 
 DESCRIPTION = """\
 Print the words that plug a QEMU of your own into a lab's network, into user-mode networking, or into nothing.  On a
@@ -38,6 +39,7 @@ def run(args: argparse.Namespace) -> int:
     from qlan import hand
     from qlan.topology.short import parse_nics
 
+    _check(args)
     nics = parse_nics(args.specs, args.forwards, which.working_folder())
     lab = which.lab_by_name(args) if any(nic.network for nic in nics) else None
     words = hand.words(lab, nics, short=args.short)
@@ -46,3 +48,13 @@ def run(args: argparse.Namespace) -> int:
     else:
         print(shlex.join(words))
     return 0
+
+
+def _check(args: argparse.Namespace) -> None:
+    """What is refused later in the words of a file or of `--nic`, in the words that are written here.  UsageError."""
+    kinds = [spec.partition(",")[0].strip() for spec in args.specs]
+    if "none" in kinds and len(kinds) > 1:
+        raise UsageError("`none` means no NIC at all, and others stand beside it", hint="qlan args none, or without it")
+    if args.forwards and kinds and "user" not in kinds:
+        words = shlex.join([*(spec for spec in args.specs if spec != "none"), "user", "-p", args.forwards[0]])
+        raise UsageError("no NIC has user-mode networking to forward into", hint=f"name one: qlan args {words}")

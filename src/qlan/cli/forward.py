@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from typing import TYPE_CHECKING
 
 from qlan.cli import table, which
@@ -35,6 +36,7 @@ EXAMPLES = """\
 
 _HEAD = ("GUEST", "NIC", "NETWORK", "FORWARD", "CONNECTIONS", "BY", "GUEST SEES")
 
+_PORT_0 = re.compile(r"(?:(?:tcp|udp):)?0+(?::|/|$)")
 _REVERSE_HEAD = ("GUEST", "NIC", "NETWORK", "REVERSE", "CONNECTIONS", "BY")
 
 
@@ -44,7 +46,7 @@ def define(parser: argparse.ArgumentParser) -> None:
     guest = parser.add_argument("guest", metavar="GUEST", nargs="?", help="whose (list: default all)")
     guest.completer = which.complete_guests  # type: ignore[attr-defined]
     parser.add_argument("specs", metavar="SPEC", nargs="*", help="a forward; remove: its host port will do")
-    parser.add_argument("--nic", type=int, metavar="N", help="add: into this NIC (default: the first that takes any)")
+    parser.add_argument("--nic", metavar="NIC", help="add: into this one (default: the first that takes any)")
     parser.add_argument("--reverse", action="store_true", help="a service of this machine, for the guest")
     parser.add_argument("--save", action="store_true", help="write it into the file too, its comments kept")
     which.add_json(parser)
@@ -55,6 +57,8 @@ def run(args: argparse.Namespace) -> int:
     """Do it."""
     if args.action == "list":
         return _list(args)
+    if args.action == "remove" and args.nic is not None:
+        raise UsageError("--nic is for `qlan forward add`", hint="leave it out: the port says which forward is meant")
     if not args.guest or not args.specs:
         raise UsageError(f"`forward {args.action}` needs a guest and a forward",
                          hint=f"qlan forward {args.action} web 8080:80")  # fmt: skip
@@ -65,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
         return _reverse(args, lab, guest)
     with interruptible():
         if args.action == "add":
-            _, done = forwarding.add(lab, guest, args.specs, args.nic, save=args.save)
+            _, done = forwarding.add(lab, guest, args.specs, _nic(args, lab, guest), save=args.save)
         else:
             _, done = forwarding.remove(lab, guest, args.specs, save=args.save)
     if args.json:
@@ -81,9 +85,12 @@ def _reverse(args: argparse.Namespace, lab: Lab, guest: str) -> int:
     from qlan import reversing
 
     is_new = args.action == "add"
+    for spec in args.specs:
+        if _PORT_0.match(spec):  # of forwards it is said to write `auto`, which is none for these
+            raise UsageError(f"`{spec}`: port 0 is no port", hint="write the port that the guest connects to: 8080:80")
     with interruptible():
         if is_new:
-            done = reversing.add(lab, guest, args.specs, args.nic, save=args.save)
+            done = reversing.add(lab, guest, args.specs, _nic(args, lab, guest), save=args.save)
         else:
             done = reversing.remove(lab, guest, args.specs, save=args.save)
     if args.json:
@@ -95,11 +102,23 @@ def _reverse(args: argparse.Namespace, lab: Lab, guest: str) -> int:
     return 0
 
 
+def _nic(args: argparse.Namespace, lab: Lab, guest: str) -> int | None:
+    """The number of the NIC that is named, as `qlan nic` takes it."""
+    if args.nic is None:
+        return None
+    from qlan.bending import find_nic
+
+    return find_nic(lab, guest, args.nic)
+
+
 def _list(args: argparse.Namespace) -> int:
     from qlan import forwarding, reversing
 
-    if args.specs:
-        raise UsageError("`forward list` takes no forward", hint="qlan forward list [GUEST]")
+    given = [name for name in ("reverse", "save", "nic") if getattr(args, name) not in (None, False)]
+    if args.specs or given:
+        what = "forward" if args.specs else f"--{given[0]}"
+        raise UsageError(f"`forward list` takes no {what}: it shows all, of both sorts",
+                         hint="qlan forward list [GUEST]")  # fmt: skip
     if args.guest:
         lab, guest = which.lab_of_guest(args)
         found, back = forwarding.listed(lab, [guest]), reversing.listed(lab, [guest])

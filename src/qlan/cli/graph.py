@@ -91,6 +91,6 @@ def _writes_lines() -> bool:
 
 
 def _columns(text: str) -> int:
-    if not text.isdigit() or not _WIDTH_MIN <= int(text) <= _WIDTH_MAX:
+    if not text.isdecimal() or not _WIDTH_MIN <= int(text) <= _WIDTH_MAX:
         raise argparse.ArgumentTypeError(f"`{text}` is not a number of columns, {_WIDTH_MIN} or more")
     return int(text)

@@ -37,6 +37,7 @@ _OPTIONS = {
     "reorder": ("SHARE", "do not wait for the delay, and overtake others"),
     "rate": ("RATE", "no more than 10mbit; goes before `rate:` of the file"),
 }
+_LIMITS = {"TIME": "at most a minute", "RATE": "from 8kbit to 100gbit"}
 
 
 def define(parser: argparse.ArgumentParser) -> None:
@@ -107,5 +108,7 @@ def _settings(args: argparse.Namespace) -> dict[str, int]:
             try:
                 found[f"{name}_{unit}"] = 0 if text == "none" else parse(text)
             except Unreadable as error:
-                raise UsageError(f"--{name}: {error.what}", hint=error.hint) from None
+                # A number of too many digits is no such value either: the limit belongs to what is due.
+                hint = f"{error.hint}; {_LIMITS[sort]}" if error.hint and sort in _LIMITS else error.hint
+                raise UsageError(f"--{name}: {error.what}", hint=hint) from None
     return found

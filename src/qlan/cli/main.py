@@ -66,6 +66,7 @@ def _dispatch(argv: list[str]) -> int:
 
         complete()
         return 0
+    argv = _verb_first(argv)
     first = argv[0] if argv else "--help"
     if first in ("--version", "-V"):
         from qlan import __version__
@@ -79,11 +80,11 @@ def _dispatch(argv: list[str]) -> int:
 
         sys.stdout.write(help_text() + "\n")
         return 0 if argv else 2
-    return _run_verb(_verb_first(argv))
+    return _run_verb(argv)
 
 
 def _verb_first(argv: list[str]) -> list[str]:
-    """`qlan -l shop status` is `qlan status --lab shop`."""
+    """`qlan -l shop status` is `qlan status --lab shop`.  UsageError: there is no verb behind them."""
     options: list[str] = []
     start = 0
     while start < len(argv) and argv[start].partition("=")[0] in _LAB_OPTIONS:
@@ -91,8 +92,10 @@ def _verb_first(argv: list[str]) -> list[str]:
         taken = 1 if equals else 2
         options += [_LAB_OPTIONS[name], *([value] if equals else argv[start + 1 : start + 2])]
         start += taken
+    if not options or argv[start:] in (["--help"], ["-h"], ["help"], ["--version"], ["-V"]):
+        return argv[start:]
     if start >= len(argv):
-        return argv
+        raise _no_verb(argv)
     return [argv[start], *options, *argv[start + 1 :]]
 
 
@@ -114,6 +117,15 @@ def _run_verb(argv: list[str]) -> int:
 
     module = verb_module(verb)
     return int(module.run(parse(verb, module, argv[1:])))
+
+
+def _no_verb(argv: list[str]) -> QlanError:
+    from qlan.errors import UsageError
+
+    named = len(argv) > 1 or "=" in argv[0]
+    words = " ".join(argv) if named else f"{argv[0]} {'LAB' if _LAB_OPTIONS[argv[0]] == '--lab' else 'FILE'}"
+    hint = f"say what to do: qlan {words} status; `qlan --help` lists the verbs"
+    return UsageError(f"`qlan {' '.join(argv)}` names no verb", hint=hint)
 
 
 def _unknown_verb(verb: str) -> QlanError:

@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
     sides = [[name for name in side.replace(",", " ").split() if name] for side in " ".join(args.words).split("/")]
     if args.words:
         args.guest = next((name for side in sides for name in side), "")
-        lab, _ = which.lab_of_guest(args) if args.guest else (which.lab_that_is_up(args), "")
+        lab, _ = which.lab_of_guest(args, slash=False) if args.guest else (which.lab_that_is_up(args), "")
         if args.lock_wait is not None:
             lab.lock_wait_s = args.lock_wait
         with interruptible():

@@ -105,7 +105,7 @@ def _take_nic(args: argparse.Namespace) -> int | None:
     With -l no lab is in it.
     """
     guest, _, last = args.name.rpartition("/")
-    if not guest or not (last.isascii() and last.isdigit()) or (guest in Lab.names() and not args.lab):
+    if not guest or not (last.isascii() and last.isdecimal()) or (guest in Lab.names() and not args.lab):
         return None
     args.name = guest
     return int(last)

@@ -40,7 +40,8 @@ class Way(Value):
 def define(parser: argparse.ArgumentParser) -> None:
     """The words of `ssh`."""
     which.add_guest(parser, help_text="a guest that is up; USER@GUEST names the user, too")
-    parser.add_argument("command", nargs=argparse.REMAINDER, metavar="COMMAND", help="what to run there")
+    command = parser.add_argument("command", nargs=argparse.REMAINDER, metavar="COMMAND", help="what to run there")
+    command.required = False  # argparse: it were, and named as missing together with GUEST
     _define_options(parser)
     which.add_lab(parser)
 
@@ -65,7 +66,7 @@ def argv(lab: Lab, guest: str, args: argparse.Namespace) -> list[str]:
              "-o", f"UserKnownHostsFile={_escaped(known_hosts)}", "-o", "GlobalKnownHostsFile=none",
              "-o", "StrictHostKeyChecking=accept-new", "-o", "CheckHostIP=no", "-o", "LogLevel=ERROR"]  # fmt: skip
     if way.inside:
-        dial = [sys.executable, "-P", "-m", "qlan.cli.dial", lab.name, way.address, str(way.port)]
+        dial = [sys.executable, "-P", "-m", "qlan.cli.dial", lab.name, way.address, str(way.port), guest]
         words += ["-o", f"ProxyCommand={shlex.join(dial).replace('%', '%%')}", "-o", "ProxyUseFdpass=yes"]
     if args.identity:
         words += ["-i", str(args.identity)]

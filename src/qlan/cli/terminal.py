@@ -25,7 +25,7 @@ def width(stream: TextIO) -> int | None:
     if not stream.isatty():
         return None
     words = os.environ.get("COLUMNS", "")
-    if words.isdigit() and int(words):
+    if words.isdecimal() and int(words):
         return int(words)
     try:
         return os.get_terminal_size(stream.fileno()).columns or 80

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
+from math import ceil
 
 from qlan.cli.parser import seconds
+from qlan.errors import UsageError
 from qlan.lab import Lab
 from qlan.planning.plan import Action, Plan
 from qlan.resources.model import Uplink
@@ -28,15 +30,19 @@ def add_words(parser: argparse.ArgumentParser) -> None:
 
 
 def with_words(lab: Lab, args: argparse.Namespace) -> Lab:
-    """The lab with what these options say in place of its file."""
+    """The lab with what these options say in place of its file.  UsageError: it has nothing that they are about."""
     topology = lab.topology
     within_s, by_gateway = getattr(args, "confirm_within", None), getattr(args, "confirm_by_gateway", False)
     if topology is None or (within_s is None and not by_gateway and not args.managed):
         return lab
+    if not any(one.kind == "public" for one in topology.networks):
+        option = "--managed" if args.managed else "--confirm-by-gateway" if by_gateway else "--confirm-within"
+        raise UsageError(f"{option} is for networks of `kind: public`, and lab `{lab.name}` has none",
+                         hint="leave it out: no NIC of this machine is touched")  # fmt: skip
     networks = [
         replace(
             one,
-            confirm_within_s=one.confirm_within_s if within_s is None else int(within_s),
+            confirm_within_s=one.confirm_within_s if within_s is None else ceil(within_s),  # 0: no watchdog
             keep_if_answered=by_gateway,
             managed=one.managed or args.managed,
         )

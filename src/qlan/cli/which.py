@@ -146,19 +146,20 @@ def lab_that_is_up(args: argparse.Namespace) -> Lab:
     return lab
 
 
-def lab_of_guest(args: argparse.Namespace) -> tuple[Lab, str]:
+def lab_of_guest(args: argparse.Namespace, *, slash: bool = True) -> tuple[Lab, str]:
     """The lab that is up and has the guest `args.guest`, and the guest's bare name; UsageError.
 
     Without -f, -l or LAB/: the lab of the file here if it has one, else the only lab that has it.
+    slash: False where a `/` means something else, so that hints name a lab by -l.
     """
     [guest] = split([args.guest], args)
     if args.lab or args.file:
         lab = lab_that_is_up(args)
         lab.check_guest(guest)
         return lab, guest
-    found = _find_lab_with(guest)
+    found = _find_lab_with(guest, slash=slash)
     if found is None:
-        raise _no_guest(guest)
+        raise _no_guest(guest, slash=slash)
     return found, guest
 
 
@@ -180,28 +181,31 @@ def find_lab_of_guest(args: argparse.Namespace) -> tuple[Lab, str] | None:
     return (found, guest) if found else None
 
 
-def _find_lab_with(guest: str) -> Lab | None:
+def _find_lab_with(guest: str, *, slash: bool = True) -> Lab | None:
     path = find_file()
     here = _lab().of_source(path) if path else None
     if here and guest in here.guests:
         return here
     having = [lab for lab in _labs() if guest in lab.guests]
     if len(having) > 1:
-        raise UsageError(f"several labs have a guest `{guest}`",
-                         hint="say which: " + ", ".join(f"{lab.name}/{guest}" for lab in having))  # fmt: skip
+        ways = (f"{lab.name}/{guest}" if slash else f"-l {lab.name}" for lab in having)
+        raise UsageError(f"several labs have a guest `{guest}`", hint="say which: " + ", ".join(ways))
     return having[0] if having else None
 
 
-def _no_guest(guest: str) -> UsageError:
+def _no_guest(guest: str, *, slash: bool) -> UsageError:
     path = find_file()
     known = {name: lab.name for lab in _labs() for name in lab.guests}
     near = nearest(guest, known)
-    if near:
-        hint = f"did you mean `{known[near]}/{near}`?"
+    if not slash and guest in known.values():
+        hint = f"`/` stands between the sides here: -l {guest} names the lab"
+    elif near:
+        hint = f"did you mean `{known[near]}/{near}`?" if slash else f"did you mean `{near}`, of lab {known[near]}?"
     elif path:
         hint = f"`qlan up` brings up the guests of {path}"
     else:
-        hint = "up now: " + (", ".join(f"{lab}/{name}" for name, lab in known.items()) or "none")
+        names = (f"{lab}/{name}" if slash else f"{name} of lab {lab}" for name, lab in known.items())
+        hint = "up now: " + (", ".join(names) or "none")
     return UsageError(f"no guest `{guest}` is up", hint=hint)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from pathlib import Path
 
 from qlan.facts.carried import Carried
 from qlan.facts.manager import Manager
@@ -125,6 +126,7 @@ class Facts(Value):
     smbd: whether samba's smbd is installed (QEMU starts it for `smb:`; None: not asked).
     tftp_faults: by network, why its server may not read what it is to serve, and what to do.  passt: None: it is not
     installed, or nobody asks for it.  no_ipv6: "" if the lab can have IPv6, else why not.
+    misplaced: folders that the topology names where a file is due, and files where a folder is.
     """
 
     seed: str
@@ -159,3 +161,4 @@ class Facts(Value):
     nic_names: tuple[str, ...] = ()
     tftp_faults: dict[str, tuple[str, str]] = field(default_factory=dict)
     passt: PasstFacts | None = None
+    misplaced: frozenset[Path] = frozenset()

@@ -56,7 +56,7 @@ def find(target: str) -> FoundQemu:
     UsageError: there is none; Denied: it is somebody else's; HostError: it has no QMP socket; ConflictError: somebody
     is connected to it; QmpError.
     """
-    if target.isascii() and target.isdigit():
+    if target.isascii() and target.isdecimal():
         pid = int(target)
         return _asked(pid, _monitor(pid))
     path = Path(target).absolute()
@@ -144,7 +144,7 @@ def _peer(path: Path, said: str) -> int:
 def _find_server(path: Path) -> int:
     """The process whose command line has this QMP socket, 0: none."""
     for entry in os.scandir("/proc"):
-        words = _words(int(entry.name)) if entry.name.isdigit() else None
+        words = _words(int(entry.name)) if entry.name.isdecimal() else None
         if words and find_program(words_of(words[:1])) is not None:
             with suppress(HostError):
                 if any(is_same(path, _resolved(one, int(entry.name))) for one in _sockets(words)):

@@ -16,6 +16,8 @@ _ACL = "system.posix_acl_access"
 def find_fault(folder: Path, bootfile: str | None, *, on_host: bool) -> tuple[str, str] | None:
     """(why not, what to do), or None.  What is not there is no matter of this one."""
     path = folder.absolute()
+    if path.is_file():
+        return f"{path} is a file, and `tftp` wants a folder", "name one: /srv/tftp is the usual one"
     if on_host:
         for above in reversed(path.parents):
             if _lacks(above, stat.S_IXOTH):

@@ -24,10 +24,15 @@ _MAGIC = (
 
 
 def read_format(path: Path) -> str:
-    """qcow2, vmdk, vhdx, vpc, vdi, qed or raw; HostError if it cannot be read."""
+    """qcow2, vmdk, vhdx, vpc, vdi, qed or raw; HostError if it cannot be read.
+
+    A folder has no format: the topology's check refuses it, with its line and beside all else that is wrong.
+    """
     try:
         with path.open("rb") as image:
             head = image.read(512)
+    except IsADirectoryError:
+        return "raw"
     except OSError as error:
         raise explained(error, path) from error
     return next((name for offset, magic, name in _MAGIC if head[offset:].startswith(magic)), "raw")
@@ -38,7 +43,7 @@ def find_user(path: Path) -> str | None:
     with suppress(OSError):
         wanted = path.stat()
         for entry in os.scandir("/proc"):
-            if entry.name.isdigit() and _has_open(entry.name, wanted):
+            if entry.name.isdecimal() and _has_open(entry.name, wanted):
                 name = Path(f"/proc/{entry.name}/comm").read_text(encoding="utf-8", errors="replace").strip()
                 return f"{name} (process {entry.name})"
     return None

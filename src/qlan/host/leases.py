@@ -29,7 +29,7 @@ def parse(text: str) -> list[Lease]:
     found = []
     for line in text.splitlines():
         words = line.split()
-        if len(words) < 5 or not words[0].isdigit():
+        if len(words) < 5 or not words[0].isdecimal():
             continue
         try:
             address = IPv4Address(words[2])
@@ -44,7 +44,7 @@ def parse6(text: str) -> list[Lease]:
     found = []
     for line in text.splitlines():
         words = line.split()
-        if len(words) != 5 or not words[0].isdigit() or not words[1].removeprefix("T").isdigit():
+        if len(words) != 5 or not words[0].isdecimal() or not words[1].removeprefix("T").isdecimal():
             continue
         try:
             address = IPv6Address(words[2])

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import platform
 import re
+import stat
 from collections.abc import Collection, Iterable
+from contextlib import suppress
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from typing import Any
@@ -68,6 +70,7 @@ def _probe(
         links_of=taken.read_links_of(kernel) if any(map(int, published)) else {},
         qemu=found,
         disk_formats=_disk_formats(topology.guests),
+        misplaced=find_misplaced(topology.guests),
         run_as=run_as,
         used_prefixes=tuple(taken.read_prefixes(kernel, topology.lab))
         if any(one.ipv6 for one in topology.networks)
@@ -221,6 +224,22 @@ def _tftp_faults(topology: Topology, *, on_host: bool) -> dict[str, tuple[str, s
         if network.tftp
     }
     return {name: fault for name, fault in found.items() if fault}
+
+
+def find_misplaced(guests: Iterable[Guest]) -> frozenset[Path]:
+    """The folders that they name where a file is due, and the files where a folder is."""
+    files, folders = set[Path | None](), set[Path | None]()
+    for guest in guests:
+        files |= {guest.kernel, guest.initrd, *(disk.path for disk in guest.disks)}
+        folders |= {path for nic in guest.nics if nic.user for path in (nic.user.tftp, nic.user.smb)}
+    wrong = [(files, stat.S_ISDIR), (folders, stat.S_ISREG)]
+    return frozenset(path for paths, is_wrong in wrong for path in paths if path and is_wrong(_mode(path)))
+
+
+def _mode(path: Path) -> int:
+    with suppress(OSError, ValueError):  # that it cannot be looked at is said otherwise
+        return path.stat().st_mode
+    return 0
 
 
 def _disk_formats(guests: Iterable[Guest]) -> dict[str, str]:

@@ -72,7 +72,7 @@ def find_recorded(record: Path, *, mark: str = "", inside: int | None = None) ->
         text = record.read_text(encoding="utf-8", errors="replace").strip()
     except OSError:
         text = ""
-    if text.isdigit():
+    if text.isdecimal():
         pid = int(text) if inside is None else find_outer_pid(inside, int(text))
         return pid if pid is not None and _carries(pid, mark) else None
     try:
@@ -103,7 +103,7 @@ def is_record(record: Path) -> bool:
 def find_marked(mark: str) -> int | None:
     """Some living process whose command line (its words end with NULs) contains the mark, or None."""
     for entry in os.scandir("/proc"):
-        if entry.name.isdigit() and int(entry.name) != os.getpid() and _carries(int(entry.name), mark):
+        if entry.name.isdecimal() and int(entry.name) != os.getpid() and _carries(int(entry.name), mark):
             return int(entry.name)
     return None
 
@@ -113,7 +113,7 @@ def find_paths_under(folder: Path) -> set[Path]:
     head = os.fsencode(folder) + b"/"
     found = set()
     for entry in os.scandir("/proc"):
-        if entry.name.isdigit() and _carries(int(entry.name), os.fsdecode(head)):
+        if entry.name.isdecimal() and _carries(int(entry.name), os.fsdecode(head)):
             with suppress(OSError):
                 for word in Path(f"/proc/{entry.name}/cmdline").read_bytes().split(b"\0"):
                     _, has, path = word.partition(head)
@@ -143,7 +143,7 @@ def find_children(holder: int) -> list[int]:
     try:
         text = Path(f"/proc/{holder}/task/{holder}/children").read_text(encoding="ascii")
     except FileNotFoundError:  # a kernel without CONFIG_PROC_CHILDREN, or no such process
-        return [int(entry.name) for entry in os.scandir("/proc") if entry.name.isdigit()]
+        return [int(entry.name) for entry in os.scandir("/proc") if entry.name.isdecimal()]
     except OSError:
         return []
     return [int(word) for word in text.split()]

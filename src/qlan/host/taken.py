@@ -220,7 +220,7 @@ def read_ports() -> list[UsedPort]:
 
 def name_owner(port: UsedPort) -> UsedPort:
     """The same with the process that holds it, as far as this user may see (its own processes; all for root)."""
-    for pid in (entry.name for entry in os.scandir("/proc") if entry.name.isdigit()):
+    for pid in (entry.name for entry in os.scandir("/proc") if entry.name.isdecimal()):
         if _holds(pid, port.owner):
             name = Path(f"/proc/{pid}/comm").read_text(encoding="utf-8", errors="replace").strip()
             return UsedPort(port.protocol, port.address, port.port, f"{name} (process {pid})")

@@ -419,7 +419,7 @@ def _dhcp_client(name: str) -> str:
     """A DHCP client in this network namespace that has the NIC on its command line."""
     here = Path("/proc/self/ns/net").readlink()
     for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit():
+        if not entry.name.isdecimal():
             continue
         with suppress(OSError):
             words = (entry / "cmdline").read_bytes().decode(errors="replace").split("\0")

@@ -73,7 +73,7 @@ def find_invoking_uid(run_as: str | None, *, for_guests: bool = True) -> int | N
 
     if run_as is not None:
         try:
-            entry = pwd.getpwuid(int(run_as)) if run_as.isdigit() else pwd.getpwnam(run_as)
+            entry = pwd.getpwuid(int(run_as)) if run_as.isdecimal() else pwd.getpwnam(run_as)
         except KeyError:
             raise UsageError(f"there is no user {run_as}", where="user:") from None
         uid = entry.pw_uid

@@ -42,6 +42,14 @@ def test_on_the_host_every_folder_above_counts(folder: Path) -> None:
     assert "may not enter" in fault[0]
 
 
+def test_a_file_in_place_of_the_folder(folder: Path) -> None:
+    file = folder / "boot.ipxe"
+    file.chmod(0o600)
+    for on_host in (False, True):
+        fault = find_fault(file, None, on_host=on_host)
+        assert fault == (f"{file} is a file, and `tftp` wants a folder", "name one: /srv/tftp is the usual one")
+
+
 def test_what_is_missing_is_told_elsewhere(folder: Path) -> None:
     assert find_fault(folder / "missing", None, on_host=False) is None
     assert find_fault(folder, "missing", on_host=False) is None

@@ -26,9 +26,11 @@ from qlan.facts.machine import (
     UsedSubnet,
 )
 from qlan.facts.manager import NETWORKD, NETWORKMANAGER, Manager
+from qlan.host.probe import find_misplaced
 from qlan.problems import Problem, TopologyError
 from qlan.topology.check import check
 from qlan.topology.load import load
+from qlan.values import replace
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "errors"
 CASES = sorted(path.name for path in GOLDEN.iterdir() if path.is_dir())
@@ -77,7 +79,8 @@ def problems_of(path: Path) -> list[Problem]:
         topology = load(path)
     except TopologyError as error:
         return error.problems
-    return check(topology, FACTS, lambda wanted: not wanted.name.startswith("missing"))
+    facts = replace(FACTS, misplaced=find_misplaced(topology.guests))
+    return check(topology, facts, lambda wanted: not wanted.name.startswith("missing"))
 
 
 @pytest.mark.parametrize("case", CASES)

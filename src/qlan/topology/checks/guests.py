@@ -34,7 +34,7 @@ def check(guests: Iterable[Guest]) -> Iterator[Problem]:
 
 
 def check_here(guests: Iterable[Guest], facts: Facts, exists: Callable[[Path], bool]) -> Iterator[Problem]:
-    """Files that are missing, machines that this QEMU does not have."""
+    """Files that are missing or folders, machines that this QEMU does not have."""
     for guest in guests:
         title = of_guest(guest)
         for disk in guest.disks:
@@ -42,9 +42,15 @@ def check_here(guests: Iterable[Guest], facts: Facts, exists: Callable[[Path], b
                 yield Problem(
                     disk.mark, f"{title}: there is no disk {quoted(str(disk.path))}", _missing_hint(disk.path)
                 )
+            elif disk.path in facts.misplaced:
+                what = f"{title}: the disk {quoted(str(disk.path))} is a folder"
+                yield Problem(disk.mark, what, "name an image file, or a block device")
         for key, path in (("kernel", guest.kernel), ("initrd", guest.initrd)):
             if path and not exists(path):
                 yield Problem(mark_of(guest, key), f"{title}: there is no {key} {quoted(str(path))}")
+            elif path in facts.misplaced:
+                what = f"{title}: the {key} {quoted(str(path))} is a folder"
+                yield Problem(mark_of(guest, key), what, "name a file of it, say")
         qemu = facts.qemu.get(guest.arch or facts.arch)
         if guest.machine and qemu and qemu.machines and guest.machine not in qemu.machines:
             what = f"{title}: {qemu.binary.rpartition('/')[2]} has no machine {quoted(guest.machine)}"

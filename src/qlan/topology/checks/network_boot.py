@@ -36,12 +36,12 @@ def check_here(topology: Topology, facts: Facts, exists: Callable[[Path], bool])
         file = network.tftp / network.bootfile.lstrip("/") if network.bootfile and not _is_url(network) else None
         if not exists(network.tftp):
             yield Problem(mark, f"{title}: there is no folder {quoted(str(network.tftp))} for `tftp`")
+        elif network.name in facts.tftp_faults:  # before its files: we may not see them for the same reason
+            what, hint = facts.tftp_faults[network.name]
+            yield Problem(mark, f"{title}: {what}", hint)
         elif file and not exists(file):
             what = f"{title}: there is no {quoted(str(network.bootfile))} in {quoted(str(network.tftp))}"
             yield Problem(mark_of(network, "bootfile"), what, "name a file of that folder, as guests fetch it")
-        elif network.name in facts.tftp_faults:
-            what, hint = facts.tftp_faults[network.name]
-            yield Problem(mark, f"{title}: {what}", hint)
     for guest, index, nic in nics(topology):
         arch = guest.arch or facts.arch
         model = device_name(nic.model)

@@ -48,7 +48,7 @@ def check(topology: Topology) -> Iterator[Problem]:
 
 
 def check_here(topology: Topology, facts: Facts, exists: Callable[[Path], bool]) -> Iterator[Problem]:
-    """Folders that are missing, and samba."""
+    """Folders that are missing or files, and samba."""
     for guest, index, nic in nics(topology):
         if nic.user is None:
             continue
@@ -59,6 +59,9 @@ def check_here(topology: Topology, facts: Facts, exists: Callable[[Path], bool])
         for key, path in (("tftp", nic.user.tftp), ("smb", nic.user.smb)):
             if path and not exists(path):
                 yield Problem(mark_of(nic, f"user.{key}"), f"{title}: there is no folder {path} for `{key}`")
+            elif path in facts.misplaced:
+                what = f"{title}: {path} is a file, and `{key}` wants a folder"
+                yield Problem(mark_of(nic, f"user.{key}"), what, "name one that holds what the guest is to see")
         if nic.user.smb and facts.smbd is False:
             what = f"{title}: `smb` needs samba's smbd, which is not installed"
             yield Problem(mark_of(nic, "user.smb"), what, "install the package `samba`")
