@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -106,9 +107,7 @@ def add(
             added.append(one)
         found = before | {one.key: one for one in added}
         if any(isinstance(one, PublishedPort) for one in added) and "relay" not in found:
-            machine = before.get(f"machine/{guest}")
-            run_as = machine.run_as if isinstance(machine, Machine | Adopted) else None
-            found["relay"] = Relay(lab.name, _bridge(into, before).namespace, run_as)
+            found["relay"] = Relay(lab.name, _bridge(into, before).namespace, uid_for(guest, before))
         saved.extend([_saved(lab, list(zip(added, spelled, strict=True)), [])] if save else [])
         return _completed(found, lab)
 
@@ -251,6 +250,13 @@ def find_nic(lab: Lab, guest: str, index: int | None, known: Mapping[str, Resour
     if back:
         return next((one for one in fit if one.user is None), fit[0])
     return next((one for one in fit if one.index in having), fit[0])
+
+
+def uid_for(guest: str, known: Mapping[str, Resource]) -> int | None:
+    """As whom what carries its ports runs: as its QEMU does; None: as we do."""
+    machine = known.get(f"machine/{guest}")
+    uid = machine.run_as if isinstance(machine, Machine | Adopted) else None
+    return None if uid == os.geteuid() else uid
 
 
 def _check_live(nic: Nic) -> None:

@@ -19,9 +19,7 @@ from qlan.networks import outlets
 from qlan.planning import scope
 from qlan.resources.model import (
     Address,
-    Adopted,
     Bridge,
-    Machine,
     Nic,
     Outlet,
     Resource,
@@ -97,9 +95,8 @@ def add(lab: Lab, guest: str, texts: Sequence[str], nic: int | None = None, *, s
                                     hint="choose another port for the guest's side")  # fmt: skip
             added.append(one)
         saved.extend([_saved(lab, added, [])] if save else [])
-        machine = before.get(f"machine/{guest}")
-        run_as = machine.run_as if isinstance(machine, Machine | Adopted) else None
-        return {**before, "outlet": before.get("outlet", Outlet(lab.name, run_as)), **{one.key: one for one in added}}
+        outlet = before.get("outlet", Outlet(lab.name, forwarding.uid_for(guest, before)))
+        return {**before, "outlet": outlet, **{one.key: one for one in added}}
 
     lab.change(alter)
     _write(lab, saved, added)

@@ -137,11 +137,11 @@ qlan: error: NIC web/2 is user-mode: its network is a program, the kernel has no
 """,
     "web/0 --delay 50": """\
 qlan: error: --delay: `50` has no unit
-  hint:  write `50ms`, say
+  hint:  write `50ms`, say; at most a minute
 """,
     "web/0 --delay 2min": """\
 qlan: error: --delay: `2min` is not a delay
-  hint:  write it like `50ms`, `1.5s` or `200us`
+  hint:  write it like `50ms`, `1.5s` or `200us`; at most a minute
 """,
     "web/0 --loss 1": """\
 qlan: error: --loss: `1` has no unit
@@ -153,7 +153,7 @@ qlan: error: --loss: `101%` is no share of the frames
 """,
     "web/0 --rate 10": """\
 qlan: error: --rate: `10` is not a rate
-  hint:  write `10mbit`, say
+  hint:  write `10mbit`, say; from 8kbit to 100gbit
 """,
     "web/0 --jitter 5ms": """\
 qlan: error: --jitter needs a --delay: it makes a delay vary

@@ -346,6 +346,16 @@ def test_what_another_guest_lost_is_no_reason(place: Place, lab: Path) -> None:
     place.qlan("nic", "detach", "web/1")
 
 
+@pytest.mark.parametrize("verb", [("restart", "--no-wait"), ("down",)])
+def test_what_another_guest_lost_stays_lost(place: Place, lab: Path, verb: tuple[str, ...]) -> None:
+    """To bring it back takes a restart of that guest, who is not named."""
+    fresh(place, lab)
+    place.in_lab("ip", "link", "del", next(one for one in place.links() if one.startswith("box.0")))
+    place.qlan(*verb, "--force", "web")
+    assert "+ tap/box/0" in place.qlan("status").stdout
+    place.qlan("down", "--force")
+
+
 def test_a_file_that_cannot_be_changed_changes_nothing(place: Place, lab: Path) -> None:
     fresh(place, lab)
     text = lab.read_text()

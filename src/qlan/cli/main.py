@@ -92,8 +92,12 @@ def _verb_first(argv: list[str]) -> list[str]:
         taken = 1 if equals else 2
         options += [_LAB_OPTIONS[name], *([value] if equals else argv[start + 1 : start + 2])]
         start += taken
-    if not options or argv[start:] in (["--help"], ["-h"], ["help"], ["--version"], ["-V"]):
-        return argv[start:]
+    if (
+        not options
+        or argv[start : start + 1] == ["help"]
+        or argv[start:] in (["--help"], ["-h"], ["--version"], ["-V"])
+    ):
+        return argv[start:]  # these are of no lab
     if start >= len(argv):
         raise _no_verb(argv)
     return [argv[start], *options, *argv[start + 1 :]]

@@ -28,7 +28,11 @@ def create(path: Path, text: str, mode: int = 0o666) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch(mode, exist_ok=False)
-        path.write_text(text, encoding="utf-8")
+        try:
+            path.write_text(text, encoding="utf-8")
+        except OSError:
+            path.unlink()  # a full disk: the next try is none over a file that is there
+            raise
     except FileExistsError as error:
         raise _there_already(Path(error.filename or path)) from error
     except OSError as error:

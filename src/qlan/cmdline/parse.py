@@ -8,7 +8,7 @@ from qlan.cmdline.check import NESTED
 from qlan.cmdline.model import Clause, CommandLine, Fault, Form, Kind, Other
 from qlan.cmdline.schema import Rules
 from qlan.cmdline.shell import Command, Word, quote_word
-from qlan.cmdline.starters import command_place
+from qlan.cmdline.starters import command_place, starts_nothing
 from qlan.cmdline.tokens import BadArgument, Setting, join_json, join_settings, split_json, split_keyval, split_settings
 from qlan.names import nearest
 
@@ -25,10 +25,10 @@ def find_program(words: tuple[Word, ...]) -> int | None:
     place = command_place(words)
     if place == len(words):
         return None
-    unknown = int(words[place].expands)  # `$SUDO qemu-kvm`, `$QEMU $IMAGE -nic user`
-    for index, word in enumerate(words[place : place + 1 + unknown], place):
+    for index, word in enumerate(words[place:], place):
         if _PROGRAM.fullmatch(word.text) and not _NOT_PROGRAM.fullmatch(word.text):
-            return index
+            return None if index > place and starts_nothing(words[place]) else index
+    unknown = int(words[place].expands)  # `$SUDO $QEMU -nic user`, `$QEMU $IMAGE -nic user`
     first = next((index for index in range(place, len(words)) if words[index].text.startswith("-")), len(words))
     options = {word.text.lstrip("-") for word in words[first:]}
     if options & {"netdev", "nic", "net", "device", "hda", "cdrom", "drive", "kernel"}:

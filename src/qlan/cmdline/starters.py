@@ -1,7 +1,8 @@
 """Where in a simple command the program's own word stands: behind `sudo -u bob`, `timeout 10` and their like.
 
-A word that looks like QEMU's program is one only there: in `apt-get install qemu-kvm`, `man qemu` or `cd qemu` it is an
-argument of somebody else's.  So what may stand in front is listed, with the words that belong to it.
+A word that looks like QEMU's program is none in `apt-get install qemu-kvm`, `man qemu` or `cd qemu`: who starts
+nothing is listed.  So is what starts another program, with the words that belong to it, to see whose argument it is.
+What is in neither list may start one.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ _PROMPT_MAX = 3  # words of a prompt that shell.py does not know: `MacBook:~ me$
 class _Starter(Value):
     """valued: its options that take the next word, the letters of short ones run together.
 
-    operands: words of its own before the command; "" is any.
+    operands: words of its own before the command, `|` between those of which one is due; "" is any.
     """
 
     valued: str = ""
@@ -54,7 +55,7 @@ _STARTERS = {
     "stdbuf": _Starter("ioe", ("--input", "--output", "--error")),
     "unshare": _Starter("RwSG", ("--root", "--wd", "--setuid", "--setgid")),
     "nsenter": _Starter("tSG", ("--target", "--setuid", "--setgid")),
-    "ip": _Starter(operands=("netns", "exec", "")),
+    "ip": _Starter("n", operands=("netns|vrf", "exec", "")),
     "chroot": _Starter(operands=("",)),
     "flock": _Starter("wE", ("--wait", "--timeout"), ("",)),
     "systemd-run": _Starter("putEMH", ("--unit", "--property", "--slice", "--uid", "--gid", "--setenv")),
@@ -64,6 +65,24 @@ _STARTERS = {
     "xargs": _Starter("IdnPaLsE"),
     "xvfb-run": _Starter("nsefp"),
 }  # fmt: skip
+
+
+_START_NOTHING = frozenset((
+    "apt", "apt-get", "aptitude", "dnf", "yum", "microdnf", "zypper", "pacman", "yay", "paru", "apk", "brew",
+    "port", "emerge", "nix", "nix-env", "nix-shell", "guix", "snap", "flatpak", "dpkg", "rpm", "pip", "pip3",
+    "pipx", "man", "info", "whatis", "apropos", "cd", "pushd", "ls", "cp", "mv", "rm", "ln", "mkdir", "rmdir",
+    "touch", "chmod", "chown", "chgrp", "cat", "less", "more", "head", "tail", "grep", "find", "locate", "which",
+    "whereis", "command", "type", "hash", "echo", "printf", "export", "unset", "alias", "file", "ldd", "strings",
+    "stat", "du", "pgrep", "pkill", "killall", "kill", "ps", "pidof", "systemctl", "service", "usermod", "useradd",
+    "adduser", "addgroup", "groupadd", "gpasswd", "getent", "id", "git", "make", "cmake", "meson", "ninja", "wget",
+    "curl", "tar", "unzip", "sha256sum", "md5sum", "modprobe", "lsmod", "setcap", "getcap", "update-alternatives",
+    "qlan", "virsh", "vi", "vim", "nano", "source", ".", "test", "[", "docker", "podman", "ip",
+))  # fmt: skip
+
+
+def starts_nothing(word: Word) -> bool:
+    """Whether a program of this name takes no other one's command line; docker's, say, runs elsewhere."""
+    return word.text.rpartition("/")[2] in _START_NOTHING
 
 
 def command_place(words: Sequence[Word]) -> int:
@@ -92,7 +111,8 @@ def _behind(starter: _Starter, texts: Sequence[str], at: int) -> int | None:
         if text.startswith("-"):
             at += 2 if _takes_next(starter, text) else 1
         elif operands:
-            if operands.pop(0) not in ("", text):
+            wanted = operands.pop(0)
+            if wanted and text not in wanted.split("|"):
                 return None
             at += 1
         else:

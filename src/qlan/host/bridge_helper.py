@@ -13,7 +13,7 @@ import sys
 from collections.abc import Collection
 from typing import Any
 
-from qlan.errors import QlanError, UsageError
+from qlan.errors import CommandFailed, QlanError, UsageError
 from qlan.host import files, user
 from qlan.host.link import Row, parse_alias, rows
 from qlan.host.namespace import find_holder, holder, inside
@@ -82,7 +82,12 @@ def rejoin(layout: Layout, key: str, networks: Collection[str]) -> None:
     for row, mark in marked:
         network = mark.removeprefix(_HAND).rpartition("/")[0] if mark.startswith(_HAND) else ""
         if network in networks and network in bridges and "master" not in row:
-            _join(layout, key, bridges[network], network, str(row["ifname"]))
+            name = str(row["ifname"])
+            try:
+                _join(layout, key, bridges[network], network, name)
+            except CommandFailed:
+                if any(one["ifname"] == name for one in rows(inside(layout, key))):
+                    raise  # else its QEMU has ended just now
 
 
 def _join(layout: Layout, key: str, bridge: Row, network: str, name: str, state: str = "up") -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from qlan.errors import ConflictError, UsageError
 from qlan.names import nearest
 from qlan.planning.cost import Cost
-from qlan.planning.plan import Plan, changed_fields, closure, plan
+from qlan.planning.plan import Action, Plan, changed_fields, closure, plan
 from qlan.resources.model import (
     Adopted,
     Bridge,
@@ -237,13 +237,17 @@ def without(guests: Iterable[str], wanted: Resources, present: Mapping[str, Reso
 
 
 def without_others(guests: Iterable[str], wanted: Resources, present: Mapping[str, Resource]) -> Resources:
-    """Wanted, but guests that are not named neither start nor end, and their cards stay as they are; all goes if
-    nothing is wanted.
+    """Wanted, but guests that are not named neither start nor end, and those who would have to give up a card stay as
+    they are; all goes if nothing is wanted.
     """
     if not wanted:
         return {}
-    concerned = {guest_of(step.resource) for step in plan(wanted, present).steps
-                 if isinstance(step.resource, Machine | Nic)}  # fmt: skip
+    concerned = {
+        guest_of(step.resource)
+        for step in plan(wanted, present).steps
+        if step.cost in (Cost.REPLUG, Cost.RESTART)
+        or (isinstance(step.resource, Machine | Nic) and step.action is not Action.CHANGE)
+    }
     return without((one for one in concerned.difference(guests) if one), wanted, present)
 
 

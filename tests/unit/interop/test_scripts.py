@@ -178,6 +178,7 @@ def test_a_program_as_the_argument_of_another_command_is_no_guest(line: str) -> 
         "if !",
         "function boot {",
         "screen -dmS vm",
+        "ip -n red vrf exec blue",
         "gdb -ex run --args",
         "$SUDO",
         "MacBook:~ me$",
@@ -189,3 +190,11 @@ def test_a_program_behind_what_starts_programs_is_a_guest(lead: str) -> None:
     for program in ("/usr/libexec/qemu-kvm", "$QEMU"):
         [reading] = cmdline.read_script(f"{lead} {program} -nic user -hda d.img")
         assert reading.line.program and reading.line.program.text == program
+
+
+@pytest.mark.parametrize(
+    "lead", ["tmux new-session -d -s vm", "cpulimit -l 50 --", "xterm -e", "mac%", "1.", "$A nice"]
+)
+def test_a_program_by_its_name_behind_what_nobody_knows_is_a_guest(lead: str) -> None:
+    [reading] = cmdline.read_script(f"{lead} qemu-system-x86_64 -nic user -hda d.img")
+    assert reading.line.program and reading.line.program.text == "qemu-system-x86_64"

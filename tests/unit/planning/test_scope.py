@@ -158,6 +158,12 @@ def test_cards_of_guests_that_are_not_named_stay() -> None:
     wanted = scope.for_down(full, ["db"])
     assert scope.without_others(["db"], wanted, there) == {**wanted, nic.key: there[nic.key]}
     assert scope.without_others(["web"], full, there) == full
+    lost = {key: one for key, one in full.items() if key != "tap/web/0"}
+    assert scope.without_others(["db"], wanted, lost).keys() == wanted.keys() - {"tap/web/0"}
+    tap = full["tap/web/0"]
+    assert isinstance(tap, Tap)
+    resized = {**wanted, tap.key: replace(tap, mtu_bytes=1400), nic.key: replace(nic, mtu_bytes=1400)}
+    assert scope.without_others(["db"], resized, full) == resized, "what is longer would be lost on the way"
     ended = {key: one for key, one in there.items() if not key.startswith(("machine/web", "nic/web"))}
     assert "machine/web" not in scope.without_others(["db"], full, ended)
     assert scope.without_others([], {}, there) == {}
