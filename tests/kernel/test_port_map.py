@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -323,6 +324,24 @@ def test_forwarding_is_given_back_whatever_was_lost(machine: Machine, lab: Path,
     uplink = f"/proc/sys/net/ipv4/conf/{UPLINK}/forwarding"
     assert machine.forwarding()[uplink] == "1"
     (place.run_dir / lost).write_text("")
+    place.qlan("down", "--force")
+    assert (machine.forwarding(), place.snapshot()) == (settings, empty)
+
+
+def test_the_last_ports_go_with_the_guest_that_is_named(machine: Machine, lab: Path) -> None:
+    """Out of the map, too, which stays until the whole lab is looked at."""
+    place, text = machine.place, lab.read_text()
+    settings, empty = machine.forwarding(), place.snapshot()
+    place.qlan("up", "--no-wait")
+    lab.write_text(re.sub(r", forwards: \[[^]]*\]", "", text))
+    place.qlan("up", "--no-wait", "web")
+    assert "8080" not in place.run(*machine.setup, "nft", "list", "ruleset").stdout
+    place.qlan("up", "--no-wait")
+    assert place.plan(lab) == []
+    lab.write_text(text)
+    place.qlan("up", "--no-wait")
+    place.qlan("down", "--force", "web")
+    assert "8080" not in place.run(*machine.setup, "nft", "list", "ruleset").stdout
     place.qlan("down", "--force")
     assert (machine.forwarding(), place.snapshot()) == (settings, empty)
 

@@ -23,6 +23,7 @@ from qlan.resources.model import (
     Outlet,
     Passt,
     PortForward,
+    PortMap,
     PublishedPort,
     Relay,
     Resource,
@@ -145,8 +146,13 @@ def for_up(full: Resources, before: Mapping[str, Resource], guests: Iterable[str
 
 
 def _without_idle(wanted: Resources, full: Collection[str] = ()) -> Resources:
-    """Without what carries nobody's ports any more.  full: the keys of what is wanted in any case."""
+    """Without what carries nobody's ports any more.  full: the keys of what is wanted in any case.
+
+    A relay goes no sooner than the maps that lead past it: its ports would go with it, and be left in them.
+    """
     carrying = {need for one in wanted.values() for need in one.needs}.union(full)
+    if any(isinstance(one, PortMap) for one in wanted.values()):
+        carrying.add("relay")
     return {key: one for key, one in wanted.items() if not isinstance(one, Relay | Outlet) or key in carrying}
 
 
