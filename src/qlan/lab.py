@@ -118,8 +118,7 @@ class Lab:
         """What the topology says, else what is up, else what fits the user."""
         if self.topology and self.topology.realm:
             return self.topology.realm
-        record = self.record
-        return record.realm if record else user.default_realm()
+        return record.realm if (record := self.record) else user.default_realm()
 
     @property
     def record(self) -> Record | None:
@@ -306,8 +305,8 @@ class Lab:
                 known = scope.given_back(known, scope.adopted(known, guests))
                 self.held = beside.Held(before.changes, before.unsaved) if before else beside.Held()
                 wanted = scope.for_down(known, guests) if guests else {}
-                now, record = scope.without_others(guests, wanted, there), self._record_of(wanted) if wanted else None
-                done = self._apply(host, now, there, progress=progress, record=record)
+                now = scope.without_others(guests, wanted, there)
+                done = self._apply(host, now, there, progress=progress, record=self._record_of(wanted))
                 if not wanted:
                     with uninterrupted():
                         host.forget()
@@ -426,13 +425,13 @@ class Lab:
         progress: Progress | None = None,
         record: Record | None = None,
     ) -> Plan:
-        """Remember what is wanted (record: how, if not by itself), do it, and if that fails remember again what was."""
+        """Remember what is wanted (record: if that is more), do it, and if that fails remember again what was."""
         from qlan.apply import apply
 
         before = self.record
         try:
-            if wanted or record:
-                self._write_record(record or self._record_of(wanted))
+            if (record := record or self._record_of(wanted)).wanted:
+                self._write_record(record)
             done = apply(wanted, host, before=there, replace=again, progress=progress)
         except BaseException:
             self._remember(before, host)

@@ -106,8 +106,10 @@ def seconds(text: str) -> float:
 
 def span(text: str) -> float:
     """A time with its unit, or in seconds."""
-    amount, scale = _number(text[:-1]), {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}.get(text[-1:], 0)
-    value = amount * scale if scale else _number(text)
+    from qlan.topology.scalars import SECONDS_OF
+
+    scale = SECONDS_OF.get(text[-1:])
+    value = _number(text[:-1]) * scale if scale else _number(text)
     return _within(text, value, "like 30s, 5m or 1h, or 0.5 for half a second")
 
 

@@ -37,7 +37,7 @@ _GUESTFWD = re.compile(r"tcp:([^:,]*):([0-9]+)-(.+)", re.ASCII)
 _TRUE = {"true", "yes", "on"}
 _FALSE = {"false", "no", "off"}
 _UNITS = {"K": 10, "M": 20, "G": 30, "T": 40}
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+SECONDS_OF = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
 
 class Unreadable(ValueError):
@@ -179,7 +179,7 @@ def parse_duration(text: str) -> int:
             f"{quoted(text)} has no unit" if bare else f"{quoted(text)} is not a time",
             f"write `{text}s` or `{text}m`" if bare else "write it like `30m`, `1h` or `2d`",
         )
-    return int(found[1]) * _SECONDS[found[2]]
+    return int(found[1]) * SECONDS_OF[found[2]]
 
 
 def parse_lease(text: str) -> int:

@@ -9,11 +9,11 @@ from pathlib import Path
 
 from qlan.interop.told import Records, read_record, with_dhcp_options
 from qlan.topology.model import Dhcp, Network
-from qlan.topology.scalars import Unreadable, parse_bootfile
+from qlan.topology.scalars import SECONDS_OF, Unreadable, parse_bootfile
 from qlan.values import Struct, field, replace
 
 _LEASE = re.compile(r"([0-9]+)([smhdw]?)")
-_UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+_UNITS = {"": 1, **SECONDS_OF}
 _SHORT = {"-i": "interface", "-F": "dhcp-range", "-G": "dhcp-host", "-p": "port", "-C": "conf-file",
           "-z": "bind-interfaces"}  # fmt: skip
 _TAKE_A_WORD = ("interface", "dhcp-range", "dhcp-host", "port", "conf-file", "domain", "listen-address")
