@@ -351,7 +351,8 @@ def test_what_another_guest_lost_stays_lost(place: Place, lab: Path, verb: tuple
     """To bring it back takes a restart of that guest, who is not named."""
     fresh(place, lab)
     place.in_lab("ip", "link", "del", next(one for one in place.links() if one.startswith("box.0")))
-    place.qlan(*verb, "--force", "web")
+    done = place.qlan(*verb, "--force", "web")
+    assert "tap/box/0" not in done.stdout + done.stderr
     assert "+ tap/box/0" in place.qlan("status").stdout
     place.qlan("down", "--force")
 
